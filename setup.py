@@ -1,0 +1,50 @@
+"""Build step: compile the kernels where a C compiler is at hand, and install without them where it is not.
+
+``BATPAK_REQUIRE_KERNELS=1`` makes a failed compilation an error (continuous integration sets it).
+``BATPAK_NO_KERNELS=1`` builds none, to try the fallback. Everything else is in ``pyproject.toml``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+KERNELS = Path("batpak_analytics", "kernels")
+REQUIRED = os.environ.get("BATPAK_REQUIRE_KERNELS") == "1"
+UNWANTED = os.environ.get("BATPAK_NO_KERNELS") == "1"
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+}
+
+
+def kernel_extensions() -> list[Extension]:
+    """One extension for each module of ``kernels/``; none when Cython is missing and nobody insists."""
+    if UNWANTED:
+        return []
+    try:
+        from Cython.Build import cythonize
+    except ImportError:
+        if REQUIRED:
+            raise
+        return []
+    flags = ["/O2"] if sys.platform == "win32" else ["-O3"]
+    wanted = [
+        Extension(f"batpak_analytics.kernels.{source.stem}", [source.as_posix()], extra_compile_args=flags)
+        for source in sorted(KERNELS.glob("*.py"))
+        if source.stem != "__init__"
+    ]
+    made: list[Extension] = cythonize(wanted, build_dir="build/cython", compiler_directives=DIRECTIVES)
+    for extension in made:
+        # cythonize() drops the flag when it is set on what goes in.
+        extension.optional = not REQUIRED
+    return made
+
+
+setup(ext_modules=kernel_extensions())
