@@ -1,0 +1,210 @@
+"""Every exception and warning of the package, one tree.
+
+::
+
+    BatpakError
+    ├── StoreNotFoundError        (FileNotFoundError)  the path does not exist
+    ├── NotAStoreError            (ValueError)         a path without segment files
+    ├── StorePermissionError      (PermissionError)    the path may not be read
+    ├── FormatError               (ValueError)         bytes that are not what the format says
+    │   ├── TruncatedError                             they end too early
+    │   └── LimitError                                 they claim more than the format allows
+    ├── CorruptError                                   damage in a named file
+    │   ├── CorruptSegmentError
+    │   ├── CorruptFrameError
+    │   ├── CrcMismatchError
+    │   └── SidecarCorruptError
+    │       ├── HiddenRangesCorruptError
+    │       ├── MarkerCorruptError
+    │       └── KeysetCorruptError
+    ├── FutureVersionError                             written by a newer batpak
+    ├── EventNotFoundError        (KeyError)
+    ├── PayloadEncryptedError                          the key is needed and is not here
+    ├── PayloadUndecodableError                        the payload has no JSON reading
+    ├── ViewExpiredError                               files changed under an open view
+    ├── ResultTooLargeError       (MemoryError)
+    ├── MissingExtraError         (ImportError)
+    └── UnknownColumnError        (ValueError)
+
+    BatpakWarning (UserWarning)
+    ├── BatpakDamageWarning                            something in the store was skipped or repaired
+    └── PerformanceWarning                             a slower path was taken
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from os import PathLike
+from typing import Any
+
+
+class BatpakError(Exception):
+    """Root of everything the package raises for a store; the evidence is in attributes.
+
+    ``path``, ``segment_id``, ``offset`` (bytes from the start of the file), ``expected`` and
+    ``actual`` are None where they do not apply. The last sentence of the message says what to do next.
+    """
+
+    path: Any = None
+    segment_id: int | None = None
+    offset: int | None = None
+    expected: object = None
+    actual: object = None
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        path: str | PathLike[str] | None = None,
+        segment_id: int | None = None,
+        offset: int | None = None,
+        expected: object = None,
+        actual: object = None,
+    ) -> None:
+        super().__init__(message)
+        self.path = path
+        self.segment_id = segment_id
+        self.offset = offset
+        self.expected = expected
+        self.actual = actual
+
+    def __str__(self) -> str:
+        # KeyError would quote the message and OSError would try to print an errno.
+        return str(self.args[0]) if self.args else ""
+
+
+class StoreNotFoundError(BatpakError, FileNotFoundError):
+    """The path given does not exist."""
+
+
+class NotAStoreError(BatpakError, ValueError):
+    """The path exists but is not a directory with segment files."""
+
+
+class StorePermissionError(BatpakError, PermissionError):
+    """The operating system refuses to let this process read the store."""
+
+
+class FormatError(BatpakError, ValueError):
+    """Bytes that are not what the format says; ``offset`` counts from the start of the buffer.
+
+    ``reason`` is a short phrase without position, which the engine reuses when it names the file.
+    """
+
+    advice = "Read the store through open_reader(), whose findings name the damaged file."
+
+    def __init__(
+        self,
+        reason: str = "",
+        *,
+        path: str | PathLike[str] | None = None,
+        segment_id: int | None = None,
+        offset: int | None = None,
+        expected: object = None,
+        actual: object = None,
+    ) -> None:
+        super().__init__(
+            reason, path=path, segment_id=segment_id, offset=offset, expected=expected, actual=actual
+        )
+        self.reason = reason
+
+    def __str__(self) -> str:
+        where = "" if self.offset is None else f" at byte {self.offset}"
+        seen = "" if self.expected is None else f" (expected {self.expected}, found {self.actual})"
+        return f"{self.reason}{where}{seen}. {self.advice}"
+
+
+class TruncatedError(FormatError):
+    """The buffer ends before the value does."""
+
+
+class LimitError(FormatError):
+    """The bytes claim a size, count or depth above the format's limit; nothing was allocated."""
+
+
+class CorruptError(BatpakError):
+    """Damage in a named file of the store."""
+
+
+class CorruptSegmentError(CorruptError):
+    """A segment file whose header, footer or frames contradict each other."""
+
+
+class CorruptFrameError(CorruptError):
+    """A frame whose length or body is not possible."""
+
+
+class CrcMismatchError(CorruptError):
+    """A frame whose bytes do not give the stored CRC-32."""
+
+
+class SidecarCorruptError(CorruptError):
+    """A file beside the segments that cannot be read as what its name says."""
+
+
+class HiddenRangesCorruptError(SidecarCorruptError):
+    """``visibility_ranges.fbv`` is damaged, so which events are hidden is unknown."""
+
+
+class MarkerCorruptError(SidecarCorruptError):
+    """``compaction.pending.json`` is damaged or names segments that are missing (reference: DataDirMalformed)."""
+
+
+class KeysetCorruptError(SidecarCorruptError):
+    """``keyset.fbatk`` is damaged, so lost keys cannot be told from shredded ones."""
+
+
+class FutureVersionError(BatpakError):
+    """A file written by a newer format version than this package reads."""
+
+
+class EventNotFoundError(BatpakError, KeyError):
+    """No visible event has the id asked for."""
+
+
+class PayloadEncryptedError(BatpakError):
+    """The payload is ciphertext and no key opens it here."""
+
+
+class PayloadUndecodableError(BatpakError):
+    """The stored payload has no JSON reading; its bytes are still available raw."""
+
+
+class ViewExpiredError(BatpakError):
+    """Segment files of an open view were replaced or removed, as a compaction does."""
+
+
+class ResultTooLargeError(BatpakError, MemoryError):
+    """The result asked for would not fit in memory; it was refused before it was built."""
+
+
+class MissingExtraError(BatpakError, ImportError):
+    """An optional dependency is not installed; the message names the extra to install."""
+
+
+class UnknownColumnError(BatpakError, ValueError):
+    """A column name that the store does not have; ``suggestions`` holds the nearest that it has."""
+
+    def __init__(self, message: str = "", *, suggestions: Iterable[str] = (), **evidence: Any) -> None:
+        super().__init__(message, **evidence)
+        self.suggestions = tuple(suggestions)
+
+    @classmethod
+    def for_name(cls, name: str, known: Iterable[str]) -> UnknownColumnError:
+        """The error for one unknown name, with up to three near names from ``known``."""
+        near = difflib.get_close_matches(name, list(known), n=3)
+        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "List the columns with .schema."
+        return cls(f"There is no column {name!r}. {hint}", suggestions=near, actual=name)
+
+
+class BatpakWarning(UserWarning):
+    """Root of the package's warnings."""
+
+
+class BatpakDamageWarning(BatpakWarning):
+    """Part of the store is damaged; what was read is right, and something may be missing."""
+
+
+class PerformanceWarning(BatpakWarning):
+    """The answer is the same, but a slower path gave it."""

@@ -1,0 +1,142 @@
+"""The values that the rest of the package speaks of: frozen, slotted, without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+Severity = Literal["info", "warning", "error"]
+
+# layout.py is the home of kind numbers, but model may not import it; a test holds the two equal.
+_MARKER_KINDS = frozenset((0x0006, 0x0007))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Coordinate:
+    """What an event is about: an entity within a scope."""
+
+    entity: str
+    scope: str
+
+    def __str__(self) -> str:
+        return f"{self.entity}@{self.scope}"
+
+
+class EventKind(int):
+    """A 16-bit event kind: 4 bits of category above 12 bits of type id."""
+
+    __slots__ = ()
+
+    @property
+    def category(self) -> int:
+        """The top four bits."""
+        return self >> 12
+
+    @property
+    def type_id(self) -> int:
+        """The low twelve bits."""
+        return self & 0x0FFF
+
+    @property
+    def is_reserved(self) -> bool:
+        """Whether only batpak itself may append it (categories 0x0 and 0xD)."""
+        return self.category in (0x0, 0xD)
+
+    def __repr__(self) -> str:
+        return f"EventKind(0x{self:04x})"
+
+    def __str__(self) -> str:
+        return f"0x{self:04x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where an event stands in its (entity, lane): ``clock`` is the key ``sequence`` on disk."""
+
+    wall_ms: int
+    counter: int = 0
+    depth: int = 0
+    lane: int = 0
+    clock: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HashChain:
+    """BLAKE3 of the stored payload bytes, and that of the parent on the same (entity, lane)."""
+
+    prev_hash: bytes
+    event_hash: bytes
+
+    def __repr__(self) -> str:
+        return f"HashChain(prev={self.prev_hash.hex()[:8]}, event={self.event_hash.hex()[:8]})"
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadEncryption:
+    """Which key and nonce sealed a payload."""
+
+    keyscope_id: bytes
+    nonce: bytes
+
+
+def _no_extensions() -> Mapping[str, bytes]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Event:
+    """One event as its frame holds it. Ids are 16 big-endian bytes; ``causation_id`` None means no cause.
+
+    ``payload`` is the stored bytes: MessagePack, or ciphertext when ``payload_encryption`` is set.
+    ``payload_size`` is what the header says, which for a batch marker is the number of items.
+    """
+
+    event_id: bytes
+    correlation_id: bytes
+    causation_id: bytes | None
+    timestamp_us: int
+    position: Position
+    payload_size: int
+    kind: EventKind
+    flags: int
+    content_hash: bytes
+    payload_version: int
+    payload_encryption: PayloadEncryption | None
+    payload: bytes
+    hash_chain: HashChain | None
+    entity: str
+    scope: str
+    extensions: Mapping[str, bytes] = field(default_factory=_no_extensions)
+
+    @property
+    def coordinate(self) -> Coordinate:
+        """Entity and scope as one value."""
+        return Coordinate(self.entity, self.scope)
+
+    @property
+    def is_marker(self) -> bool:
+        """Whether this is the begin or commit frame of a batch rather than an event of its own."""
+        return self.kind in _MARKER_KINDS
+
+    def __repr__(self) -> str:
+        cause = "" if self.causation_id is None else f", cause=…{self.causation_id.hex()[-8:]}"
+        sealed = ", encrypted" if self.payload_encryption is not None else ""
+        return (
+            f"Event(…{self.event_id.hex()[-8:]}, {self.entity!r} @ {self.scope!r}, kind={self.kind}, "
+            f"clock={self.position.clock}, lane={self.position.lane}{cause}, {len(self.payload)} bytes{sealed})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing worth knowing about a store: what rule, where, what it means and what to do."""
+
+    severity: Severity
+    rule: str
+    segment: int | None = None
+    file: str | None = None
+    offset: int | None = None
+    meaning: str = ""
+    action: str = ""
