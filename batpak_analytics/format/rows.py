@@ -1,0 +1,206 @@
+"""Many frames at once, one after another: the readable twin and the oracle of the compiled ``kernels``.
+
+Call these through ``batpak_analytics.kernels``, which chooses the compiled form where there is one. Frames
+are ``u32be payload_len, u32be crc32, payload`` back to back (spec segments 2.3). Data never raises: a frame
+that is not good gets a status from ``layout``.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from batpak_analytics.errors import FormatError
+from batpak_analytics.format.layout import (
+    FRAME_BOUNDS,
+    FRAME_CRC,
+    FRAME_DTYPE,
+    FRAME_END,
+    FRAME_HEADER,
+    FRAME_HEADER_SIZE,
+    FRAME_MALFORMED,
+    FRAME_OK,
+    FRAME_PAST_END,
+    FRAME_TOO_LARGE,
+    MAX_FRAME_PAYLOAD,
+    PAYLOAD_BIN,
+    PAYLOAD_INTS,
+)
+
+Bytes = npt.NDArray[np.uint8]
+_INT_PREFIX: Final = 0xCC  # the tag before a byte from 80 to ff (spec segments 2.4)
+_NOT_COPIED: Final = frozenset(("status", "pad", "pad2"))
+
+
+def as_view(buffer: Any) -> memoryview:
+    """Any buffer as flat unsigned bytes, without a copy."""
+    return np.frombuffer(buffer, np.uint8).data
+
+
+def _best_crc32() -> Callable[[memoryview], int]:
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib.crc32
+    return isal_zlib.crc32  # type: ignore[no-any-return,unused-ignore]
+
+
+_crc32 = _best_crc32()
+
+
+def _probe(view: memoryview, offset: int, end: int, limit: int) -> tuple[int, int]:
+    """Status and whole length (8 + payload) of the frame at ``offset`` in a region that stops at ``end``."""
+    if end - offset < FRAME_HEADER_SIZE:
+        return FRAME_END, 0
+    payload_size, stored = FRAME_HEADER.unpack_from(view, offset)
+    if payload_size > limit:
+        return FRAME_TOO_LARGE, 0
+    start = offset + FRAME_HEADER_SIZE
+    if payload_size > end - start:
+        return FRAME_PAST_END, 0
+    good = _crc32(view[start : start + payload_size]) == stored
+    return FRAME_OK if good else FRAME_CRC, FRAME_HEADER_SIZE + payload_size
+
+
+def walk_frames(
+    buffer: Any, start: int, end: int, limit: int = MAX_FRAME_PAYLOAD
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32], int, int]:
+    """Offsets and lengths of the good frames from ``start``, then where and why the walk stopped.
+
+    The last number is the status of what is at ``stop``: FRAME_END where fewer than 8 bytes are left.
+    """
+    view = as_view(buffer)
+    end = min(end, len(view))
+    at = max(start, 0)
+    offsets, lengths = [], []
+    status, length = _probe(view, at, end, limit)
+    while status == FRAME_OK:
+        offsets.append(at)
+        lengths.append(length)
+        at += length
+        status, length = _probe(view, at, end, limit)
+    return np.array(offsets, np.uint64), np.array(lengths, np.uint32), at, status
+
+
+def _check(view: memoryview, offset: int, length: int) -> int:
+    if length < FRAME_HEADER_SIZE or offset + length > len(view):
+        return FRAME_BOUNDS
+    payload_size, stored = FRAME_HEADER.unpack_from(view, offset)
+    if payload_size != length - FRAME_HEADER_SIZE:
+        return FRAME_BOUNDS
+    if payload_size > MAX_FRAME_PAYLOAD:
+        return FRAME_TOO_LARGE
+    good = _crc32(view[offset + FRAME_HEADER_SIZE : offset + length]) == stored
+    return FRAME_OK if good else FRAME_CRC
+
+
+def _places(offsets: Any, lengths: Any) -> zip[tuple[int, int]]:
+    firsts = np.asarray(offsets).astype(np.uint64).tolist()
+    return zip(firsts, np.asarray(lengths).astype(np.uint32).tolist(), strict=True)
+
+
+def check_frames(buffer: Any, offsets: Any, lengths: Any) -> Bytes:
+    """The status of each frame from its place, its length and its CRC alone."""
+    view = as_view(buffer)
+    return np.array([_check(view, *place) for place in _places(offsets, lengths)], np.uint8)
+
+
+def parse_row(buffer: Any, start: int, end: int, row: Any) -> None:
+    """Fill one FRAME_DTYPE ``row`` from the frame body ``buffer[start:end]``, by the reference's rules."""
+    from batpak_analytics.format.event import parse_event
+
+    try:
+        event = parse_event(buffer, start, end)
+    except FormatError:
+        row["status"] = FRAME_MALFORMED
+        return
+    for name in FRAME_DTYPE.names or ():
+        if name not in _NOT_COPIED:
+            row[name] = getattr(event, name)
+
+
+def parse_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True) -> npt.NDArray[Any]:
+    """One FRAME_DTYPE row for each frame; a row whose status is not FRAME_OK is zero otherwise.
+
+    ``check_crc=False`` is for frames whose CRC was checked before, as by ``walk_frames``.
+    """
+    view = as_view(buffer)
+    places = list(_places(offsets, lengths))
+    rows = np.zeros(len(places), FRAME_DTYPE)
+    for row, (offset, length) in zip(rows, places, strict=True):
+        status = _check(view, offset, length)
+        if status == FRAME_CRC and not check_crc:
+            status = FRAME_OK
+        row["status"] = status
+        if status == FRAME_OK:
+            parse_row(view, offset + FRAME_HEADER_SIZE, offset + length, row)
+    return rows
+
+
+def int_array_bytes(view: memoryview, start: int, end: int) -> bytes:
+    """The bytes that the elements of an int-array stand for, in any encoding of 0 to 255."""
+    from batpak_analytics.format.payload import read_head
+
+    taken = bytearray()
+    at = start
+    while at < end:
+        head = read_head(view, at, end)
+        if head is None or head.type != "int" or not 0 <= head.value <= 0xFF:
+            return b""
+        taken.append(head.value)
+        at = head.end
+    return bytes(taken)
+
+
+def minimal_int_bytes(view: memoryview, start: int, end: int) -> bytes:
+    """The same for minimal integers, the form batpak writes: ``00..7f``, or ``cc`` and ``80..ff``."""
+    taken = bytearray()
+    at = start
+    while at < end:
+        escaped = view[at] >> 7
+        if escaped and (view[at] != _INT_PREFIX or at + 1 >= end or view[at + 1] < 0x80):
+            return b""
+        taken.append(view[at + escaped])
+        at += 1 + escaped
+    return bytes(taken)
+
+
+def stored_payload(view: memoryview, row: Any) -> bytes:
+    """The payload bytes that a parsed frame stores; empty when the frame is not good or not in ``view``."""
+    start, end = int(row["payload_start"]), int(row["payload_end"])
+    if row["status"] != FRAME_OK or not start <= end <= len(view):
+        return b""
+    if row["payload_form"] == PAYLOAD_BIN:
+        taken = bytes(view[start:end])
+    elif row["payload_form"] == PAYLOAD_INTS:
+        taken = minimal_int_bytes(view, start, end)
+    else:
+        taken = int_array_bytes(view, start, end)
+    return taken if len(taken) == row["payload_count"] else b""
+
+
+def unescape(buffer: Any, frames: npt.NDArray[Any]) -> tuple[Bytes, npt.NDArray[np.int64]]:
+    """The stored payload bytes of parsed frames back to back, and the n + 1 offsets between them."""
+    view = as_view(buffer)
+    payloads = [stored_payload(view, row) for row in frames]
+    offsets = np.zeros(len(payloads) + 1, np.int64)
+    np.cumsum([len(payload) for payload in payloads], out=offsets[1:])
+    return np.frombuffer(b"".join(payloads), np.uint8), offsets
+
+
+def intern_strings(buffer: Any, starts: Any, sizes: Any) -> tuple[npt.NDArray[np.uint32], list[bytes]]:
+    """A code for each string and the distinct strings in the order of first use.
+
+    A place that is not inside the buffer counts as the empty string.
+    """
+    view = as_view(buffer)
+    known: dict[bytes, int] = {}
+    codes = []
+    for start, size in _places(starts, sizes):
+        text = bytes(view[start : start + size]) if start + size <= len(view) else b""
+        codes.append(known.setdefault(text, len(known)))
+    return np.array(codes, np.uint32), list(known)

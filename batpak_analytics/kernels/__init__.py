@@ -1,0 +1,128 @@
+"""The same bytes, a million at a time: compiled where there was a compiler, else the functions of ``format``.
+
+``COMPILED`` says which. ``BATPAK_KERNELS=off`` in the environment forces the latter. The sources of
+the kernels are Python by syntax only: run uncompiled, their unsigned arithmetic gives wrong data in silence.
+So they are loaded as extension modules or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from importlib import import_module
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import find_spec
+from typing import Any, Final
+
+from batpak_analytics.errors import PerformanceWarning
+from batpak_analytics.format.payload import (
+    MALFORMED,
+    MISSING,
+    NOT_JSON,
+    ROOT_MAP,
+    ROOT_VALUE,
+    SKIPPED,
+    ColumnStats,
+    FieldTable,
+    Located,
+    column_stats,
+    locate_fields,
+    take_binary,
+    take_bool,
+    take_float64,
+    take_int64,
+    take_spans,
+    take_string,
+    take_uint64,
+)
+from batpak_analytics.format.rows import (
+    check_frames,
+    intern_strings,
+    parse_frames,
+    unescape,
+    walk_frames,
+)
+
+__all__ = [
+    "COMPILED",
+    "MALFORMED",
+    "MISSING",
+    "NOT_JSON",
+    "ROOT_MAP",
+    "ROOT_VALUE",
+    "SKIPPED",
+    "ColumnStats",
+    "FieldTable",
+    "Located",
+    "check_frames",
+    "column_stats",
+    "intern_strings",
+    "locate_fields",
+    "parse_frames",
+    "take_binary",
+    "take_bool",
+    "take_float64",
+    "take_int64",
+    "take_spans",
+    "take_string",
+    "take_uint64",
+    "unescape",
+    "walk_frames",
+]
+
+_KERNELS: Final = {
+    "walk": ("check_frames", "walk_frames"),
+    "frames": ("parse_frames", "unescape"),
+    "strings": ("intern_strings",),
+    "fields": ("locate_fields",),
+    "columns": (
+        "column_stats",
+        "take_binary",
+        "take_bool",
+        "take_float64",
+        "take_int64",
+        "take_spans",
+        "take_string",
+        "take_uint64",
+    ),
+}
+
+
+def _compiled_functions() -> dict[str, Any] | None:
+    """Every kernel by name, or None where one is missing: a mixture would be slow in one odd place."""
+    functions: dict[str, Any] = {}
+    for stem, names in _KERNELS.items():
+        spec = find_spec(f"{__name__}.{stem}")
+        if spec is None or not isinstance(spec.loader, ExtensionFileLoader):
+            return None
+        try:
+            module = import_module(spec.name)
+            functions.update((name, getattr(module, name)) for name in names)
+        except (ImportError, AttributeError):  # built for another Python, or from an older source
+            return None
+    return functions
+
+
+def _choose() -> dict[str, Any]:
+    """The compiled functions, or nothing and one warning that says how to get them."""
+    if os.environ.get("BATPAK_KERNELS") == "off":
+        reason = "BATPAK_KERNELS=off is set. Unset it to use the compiled kernels."
+    elif sys.byteorder == "big":
+        reason = "they need a little-endian machine."
+    else:
+        functions = _compiled_functions()
+        if functions is not None:
+            return functions
+        reason = "they are not built. Install a C compiler (gcc or clang), then reinstall batpak-analytics."
+    warnings.warn(
+        f"batpak_analytics reads without its compiled kernels, 100 times slower: {reason}",
+        PerformanceWarning,
+        stacklevel=2,
+    )
+    return {}
+
+
+_chosen = _choose()
+COMPILED: Final = bool(_chosen)
+globals().update(_chosen)
