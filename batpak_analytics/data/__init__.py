@@ -8,9 +8,9 @@ __all__ = ["demo_store"]
 
 
 def demo_store() -> Path:
-    """The directory of the bundled store: four user events between one open and one close, one causal chain.
+    """The directory of the bundled store: four user events in one causal chain, one open, one close.
 
-    It is ordinary package data. Reading never writes to a store, so it can be read where it is installed; copy
-    it before handing it to anything that opens a store for writing.
+    It is ordinary package data. Reading never writes to a store, so it can be read where it is installed;
+    copy it before handing it to anything that opens a store for writing.
     """
     return Path(__file__).resolve().parent / "quickstart"

@@ -1,0 +1,7 @@
+"""The ``batpak`` command: ``command`` parses, ``show`` prints, ``export`` writes files, ``check`` verifies."""
+
+from __future__ import annotations
+
+from batpak_analytics.cli.command import main
+
+__all__ = ["main"]

@@ -1,0 +1,37 @@
+"""``check``: every frame and footer of a store, verified; the exit code carries the answer."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import batpak_analytics as bp
+from batpak_analytics.cli import tables
+from batpak_analytics.cli.command import FINDINGS, OK, one_line
+from batpak_analytics.model import Finding
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Verify the store, list what was found, and return 0 (sound) or 1 (findings)."""
+    with bp.open_reader(arguments.path) as reader:
+        findings = reader.check()
+        segments, events = len(reader.view.segments), reader.view.event_count
+    serious = [finding for finding in findings if finding.severity != "info"]
+    if findings:
+        tables.console().print(tables.grid(_columns(findings), numeric=["segment", "offset"]))
+    verdict = tables.plural(len(serious), "finding") if serious else "sound"
+    print(f"{verdict}: checked {tables.plural(events, 'event')} in {tables.plural(segments, 'segment')}")
+    return FINDINGS if serious else OK
+
+
+def _columns(findings: Sequence[Finding]) -> dict[str, list[Any]]:
+    return {
+        "severity": [finding.severity for finding in findings],
+        "segment": [finding.segment for finding in findings],
+        "offset": [finding.offset for finding in findings],
+        "rule": [finding.rule for finding in findings],
+        "what it means, and what to do": [
+            one_line(f"{finding.meaning} {finding.action}") for finding in findings
+        ],
+    }

@@ -1,0 +1,266 @@
+"""Arguments, dispatch and exit codes of the ``batpak`` command.
+
+Nothing heavy is imported here: ``batpak --help`` answers at once, and each command loads what it needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, NoReturn
+
+from batpak_analytics.errors import BatpakError
+
+OK, FINDINGS, FAILED = 0, 1, 2
+INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 + the signal's number, as a shell reports them
+
+PAYLOAD_MODES = ("columns", "struct", "json", "binary", "none")
+
+EXAMPLES = """\
+examples:
+  batpak demo                                     read a small store that comes with the package
+  batpak info   data/store                        segments, counts, kinds, time span
+  batpak head   data/store -n 5                   the first events
+  batpak head   data/store --kind 0xF001 --entity player:alice
+  batpak export data/store events.parquet         everything, streamed, to one file
+  batpak export data/store events.csv --since 2026-03-01T00:00:00Z --columns global_sequence,entity,payload
+  batpak check  data/store                        CRC of every frame and footer; exit code 0, 1 or 2
+
+A store is the directory in which a Rust application keeps its *.fbat files. It is opened without a lock and
+nothing is ever written into it, so reading while the application runs is safe.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one line with the next step, like every other error here."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(FAILED, f"batpak: error: {message}. Try: {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 ``check`` has findings, 2 it could not be done."""
+    arguments = _parser().parse_args(argv)
+    try:
+        with _warnings_on_one_line():
+            code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output went away (`batpak head STORE | head -1`). Python would complain once more
+        # when it flushes at exit, so give it somewhere to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return _complain("interrupted; nothing half-written was left behind", INTERRUPTED)
+    except (BatpakError, OSError, ValueError, TypeError) as error:
+        return _complain(str(error) or type(error).__name__, FAILED)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="batpak",
+        description="Look into batpak event stores, and turn them into files that every data tool reads.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"batpak-analytics {_version()}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_demo(commands)
+    _add_info(commands)
+    _add_head(commands)
+    _add_export(commands)
+    _add_check(commands)
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
+    _command(
+        commands,
+        "demo",
+        "read a small store that comes with the package",
+        "Reads a real store of a few events, and prints its rows, a summary by kind, and the same in Python.",
+        _run("show", "demo"),
+    )
+
+
+def _add_info(commands: Any) -> None:
+    info = _command(
+        commands,
+        "info",
+        "segments, counts, kinds and time span of a store",
+        "Describes a store from its footers; no payload is decoded.\n\nexample:\n  batpak info data/store",
+        _run("show", "info"),
+    )
+    _add_path(info)
+
+
+def _add_head(commands: Any) -> None:
+    head = _command(
+        commands,
+        "head",
+        "the first events of a store, as a table",
+        "Prints the first events in commit order. Kinds are in hex; ids are shown by their last 8 digits,\n"
+        "because they begin with the time.\n\n"
+        "examples:\n"
+        "  batpak head data/store -n 20\n"
+        "  batpak head data/store --columns global_sequence,entity,payload.amount --kind 0xF001",
+        _run("show", "head"),
+    )
+    _add_path(head)
+    head.add_argument("-n", type=_count, default=10, dest="limit", metavar="N", help="how many (default 10)")
+    _add_selection(head, payload="json")
+
+
+def _add_export(commands: Any) -> None:
+    export = _command(
+        commands,
+        "export",
+        "write events to .parquet, .arrow, .csv or .jsonl",
+        "Streams the events, batch by batch, into OUT; its ending chooses the format. The file appears\n"
+        "under its name only when it is complete.\n\n"
+        "examples:\n"
+        "  batpak export data/store events.parquet\n"
+        "  batpak export data/store moved.jsonl --kind 0xF001 --since 2026-03-01T00:00:00Z --force",
+        _run("export", "export"),
+    )
+    _add_path(export)
+    export.add_argument("out", metavar="OUT", help="file to write: .parquet, .arrow, .csv or .jsonl")
+    export.add_argument("--force", action="store_true", help="replace OUT if it exists")
+    export.add_argument("--limit", type=_count, metavar="N", help="at most N events")
+    _add_selection(export, payload=None)
+
+
+def _add_check(commands: Any) -> None:
+    check = _command(
+        commands,
+        "check",
+        "verify the CRC of every frame and footer",
+        "Reads every byte of a store and lists what is wrong and what to do about it.\n\n"
+        "exit code:\n"
+        "  0  sound (notes marked 'info', such as an unfinished tail, do not count)\n"
+        "  1  there are findings\n"
+        "  2  the store could not be read",
+        _run("check", "check"),
+    )
+    _add_path(check)
+
+
+def _command(
+    commands: Any, name: str, summary: str, text: str, run: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _run(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """A command that is imported when it runs, so that ``--help`` and usage errors stay quick."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        from importlib import import_module
+
+        code: int = getattr(import_module(f"batpak_analytics.cli.{module}"), name)(arguments)
+        return code
+
+    return run
+
+
+def _add_path(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="the store: a directory with *.fbat files")
+
+
+def _add_selection(parser: argparse.ArgumentParser, *, payload: str | None) -> None:
+    """The filters and columns that ``read_batpak`` takes, under the same names."""
+    add = parser.add_argument_group("what to read").add_argument
+    add(
+        "--columns",
+        type=_names,
+        metavar="A,B",
+        help="'all', or names such as entity,wall_time,payload.amount",
+    )
+    add("--entity", metavar="NAME", help="this entity, and those under it: order also takes order:7")
+    add("--scope", metavar="NAME", help="this scope exactly")
+    add("--kind", type=_kind, action="append", metavar="KIND", help="0xF001 or 61441; may be repeated")
+    add("--lane", type=_count, metavar="N", help="this lane")
+    add("--since", type=_moment, metavar="TIME", help="from this time on: 2026-03-01T00:00:00Z")
+    add("--until", type=_moment, metavar="TIME", help="before this time")
+    add("--as-of", type=_position, metavar="AT", help="as the store was at a sequence, event id or time")
+    add("--system", action="store_true", help="also the store's own open and close events")
+    chosen = f" (default {payload})" if payload else " (default columns; json for .jsonl)"
+    add("--payload", choices=PAYLOAD_MODES, default=payload, help="how to give payloads" + chosen)
+    add("--on-damage", choices=("report", "raise"), default="report", help="read what can be proven, or stop")
+
+
+def _names(text: str) -> str | list[str]:
+    return text if text == "all" else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def _kind(text: str) -> int:
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 0xFFFF:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a kind; write 0x0000 to 0xFFFF")
+    return value
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write 2026-03-01T00:00:00Z") from None
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} has no time zone; write {moment.isoformat()}Z for UTC")
+    return moment
+
+
+def _position(text: str) -> int | str | datetime:
+    """A sequence (digits), an event id (32 hex digits, dashes allowed), or else a time."""
+    if re.fullmatch(r"[0-9a-fA-F]{32}", text.replace("-", "")):
+        return text
+    return int(text) if text.isdecimal() else _moment(text)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("batpak-analytics")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"batpak: error: {one_line(message)}", file=sys.stderr)
+    return code
+
+
+def one_line(text: object) -> str:
+    """The text without line breaks and runs of spaces."""
+    return " ".join(str(text).split())
+
+
+@contextmanager
+def _warnings_on_one_line() -> Iterator[None]:
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        print(f"batpak: warning: {one_line(message)}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
