@@ -148,7 +148,7 @@ class HiddenRangesCorruptError(SidecarCorruptError):
 
 
 class MarkerCorruptError(SidecarCorruptError):
-    """``compaction.pending.json`` is damaged or names segments that are missing (reference: DataDirMalformed)."""
+    """``compaction.pending.json`` is damaged or names missing segments (reference: DataDirMalformed)."""
 
 
 class KeysetCorruptError(SidecarCorruptError):

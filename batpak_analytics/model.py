@@ -125,7 +125,8 @@ class Event:
         sealed = ", encrypted" if self.payload_encryption is not None else ""
         return (
             f"Event(…{self.event_id.hex()[-8:]}, {self.entity!r} @ {self.scope!r}, kind={self.kind}, "
-            f"clock={self.position.clock}, lane={self.position.lane}{cause}, {len(self.payload)} bytes{sealed})"
+            f"clock={self.position.clock}, lane={self.position.lane}{cause}, "
+            f"{len(self.payload)} bytes{sealed})"
         )
 
 
