@@ -1,0 +1,168 @@
+//! The reference engine as a test tool.
+//!
+//! ```text
+//! write PROFILE DIR [--seed N] [--events N]    a named store
+//! write random DIR --seed N                    a seeded random store
+//! write-many DIR --from N --to N               random stores, their dumps and their histories
+//! dump DIR [--granularity 1..4]                JSON lines, one per visible event
+//! append DIR --seed N --events N               [--segment-bytes N] [--end close|drop|crash]
+//! compact DIR --strategy merge|retention|tombstone [--strike ENTITY]
+//! bench DIR                                    seconds for open, query and get
+//! live DIR --events N --segment-bytes N        [--compact-at N,N] [--strategy S] [--pause-us N] [--fences 0|1]
+//! profiles                                     the names that `write` knows
+//! ```
+//!
+//! Exit code 3: the engine refused to open the store (a JSON object on stderr says why); 2: anything else.
+
+mod args;
+mod chance;
+mod dump;
+mod live;
+mod maintain;
+mod many;
+mod payloads;
+mod profiles;
+mod random;
+mod session;
+mod setup;
+mod value;
+
+use std::fmt;
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+use args::Args;
+use serde_json::json;
+
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into() }
+    }
+
+    /// The engine does not open this store.
+    pub fn open(error: batpak::store::StoreError) -> Self {
+        Self { code: 3, message: format!("{error} ({error:?})") }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl From<batpak::store::StoreError> for Failure {
+    fn from(error: batpak::store::StoreError) -> Self {
+        Self::usage(format!("{error} ({error:?})"))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{}", json!({"error": failure.message}));
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let mut args = Args::parse(std::env::args().skip(1))?;
+    match args.word("command")?.as_str() {
+        "write" => write(&mut args),
+        "round" => random::round(args.required("seed")?, args.required("number")?, &args.directory()?),
+        "write-many" => many::write(args.required("from")?, args.required("to")?, &args.directory()?),
+        "dump" => dump_command(&mut args),
+        "append" => append(&mut args),
+        "compact" => {
+            let directory = args.directory()?;
+            let strategy = args.text("strategy").unwrap_or("merge");
+            print(&maintain::compact(&directory, strategy, args.text("strike").unwrap_or(session::SINGLED_OUT))?)
+        }
+        "bench" => print(&maintain::bench(&args.directory()?)?),
+        "live" => live_command(&mut args),
+        "profiles" => print(&json!(profiles::NAMES)),
+        other => Err(Failure::usage(format!("unknown command {other}"))),
+    }
+}
+
+fn print(value: &serde_json::Value) -> Result<(), Failure> {
+    writeln!(std::io::stdout().lock(), "{value}")?;
+    Ok(())
+}
+
+fn write(args: &mut Args) -> Result<(), Failure> {
+    let name = args.word("PROFILE")?;
+    let directory = args.directory()?;
+    let report = match name.as_str() {
+        "random" => random::write(args.required("seed")?, &directory)?,
+        _ => profiles::write(&name, args.number_or("seed", 1)?, args.number("events")?, &directory)?,
+    };
+    print(&report)
+}
+
+fn dump_command(args: &mut Args) -> Result<(), Failure> {
+    let directory = args.directory()?;
+    let granularity = match args.number("granularity")? {
+        Some(number) => Some(setup::granularity_from_number(number)?),
+        None => setup::granularity_of(&directory)?,
+    };
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    dump::dump(&directory, granularity, &mut out)?;
+    out.flush()?;
+    Ok(())
+}
+
+fn append(args: &mut Args) -> Result<(), Failure> {
+    let directory = args.directory()?;
+    let segment_bytes = args.number_or("segment-bytes", 16 << 10)?;
+    let end = args.text("end").unwrap_or("close");
+    print(&maintain::append(&directory, args.required("seed")?, args.required("events")?, segment_bytes, end)?)
+}
+
+fn live_command(args: &mut Args) -> Result<(), Failure> {
+    let directory = args.directory()?;
+    let compact_at = match args.text("compact-at") {
+        Some(text) => text
+            .split(',')
+            .map(|number| number.parse().map_err(|_| Failure::usage(format!("--compact-at {text}: not numbers"))))
+            .collect::<Result<_, _>>()?,
+        None => Vec::new(),
+    };
+    let strategy = match args.text("strategy").unwrap_or("merge") {
+        "retention" => "retention",
+        "tombstone" => "tombstone",
+        _ => "merge",
+    };
+    live::run(
+        &directory,
+        &live::Live {
+            seed: args.number_or("seed", 1)?,
+            events: args.required("events")?,
+            segment_bytes: args.required("segment-bytes")?,
+            compact_at,
+            strategy,
+            pause_us: args.number_or("pause-us", 0)?,
+            fences: args.number_or("fences", 0u8)? != 0,
+        },
+    )
+}
