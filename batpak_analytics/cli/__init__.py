@@ -1,4 +1,4 @@
-"""The ``batpak`` command: ``command`` parses, ``show`` prints, ``export`` writes files, ``check`` verifies."""
+"""The ``batpak`` command: ``command`` parses, ``show`` prints, ``export`` writes, ``check`` verifies."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from tqdm import tqdm
+
 import batpak_analytics as bp
 from batpak_analytics.cli import tables
 from batpak_analytics.cli.command import FINDINGS, OK, one_line
@@ -15,7 +17,8 @@ from batpak_analytics.model import Finding
 def check(arguments: argparse.Namespace) -> int:
     """Verify the store, list what was found, and return 0 (sound) or 1 (findings)."""
     with bp.open_reader(arguments.path) as reader:
-        findings = reader.check()
+        with tqdm(unit=" frames", unit_scale=True, leave=False, disable=None, delay=0.5) as bar:
+            findings = reader.check(progress=lambda done, of: _move(bar, done, of))
         segments, events = len(reader.view.segments), reader.view.event_count
     serious = [finding for finding in findings if finding.severity != "info"]
     if findings:
@@ -23,6 +26,11 @@ def check(arguments: argparse.Namespace) -> int:
     verdict = tables.plural(len(serious), "finding") if serious else "sound"
     print(f"{verdict}: checked {tables.plural(events, 'event')} in {tables.plural(segments, 'segment')}")
     return FINDINGS if serious else OK
+
+
+def _move(bar: Any, done: int, of: int) -> None:
+    bar.total = of
+    bar.update(done - bar.n)
 
 
 def _columns(findings: Sequence[Finding]) -> dict[str, list[Any]]:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from batpak_analytics.cli.tables import plural
 from batpak_analytics.reader import Reader
 
 OPTIONS = ("columns", "entity", "scope", "kind", "lane", "since", "until", "as_of", "system", "limit")
@@ -27,5 +28,5 @@ def say_what_was_skipped(reader: Reader, path: str | Path) -> None:
             counts[finding.severity] += 1
     if not any(counts.values()):
         return
-    told = " and ".join(f"{count} {severity}s" for severity, count in counts.items() if count)
+    told = " and ".join(plural(count, severity) for severity, count in counts.items() if count)
     print(f"batpak: warning: the store has findings: {told}. Next: batpak check {path}", file=sys.stderr)

@@ -26,7 +26,7 @@ def text_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def json_lines(batch: pa.RecordBatch, *, payload_is_json: bool) -> Iterator[bytes]:
-    """One JSON object a row; a payload that is JSON text already goes in as it is, so no number is rounded."""
+    """One JSON object a row; a payload that is JSON text goes in as it is, so that no number is rounded."""
     keys = [json.dumps(name, ensure_ascii=False) for name in batch.schema.names]
     columns = [
         _raw(column) if payload_is_json and name == "payload" else _encoded(column)

@@ -1,0 +1,131 @@
+"""A real JupyterLab and a real Chromium, for tests of what a user sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent.parent
+REQUIRED = os.environ.get("BATPAK_REQUIRE_BROWSER") == "1"
+START_S = 60
+# The container's /dev/shm may be 64 MB, and the sandbox refuses to run as root.
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
+
+
+def browser_program() -> str:
+    """The path of Chromium; the test is left out where there is none, unless the environment insists."""
+    program = shutil.which("chromium")
+    missing = [] if program else ["chromium (apt-get install chromium)"]
+    missing += [
+        f"{name} (pip install {name})" for name in ("playwright", "jupyterlab") if find_spec(name) is None
+    ]
+    if missing and REQUIRED:
+        pytest.fail(f"BATPAK_REQUIRE_BROWSER=1, but there is no {', no '.join(missing)}")
+    if missing or program is None:
+        pytest.skip(f"there is no {', no '.join(missing)}")
+    return program
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots and logs go: ``$BATPAK_ARTIFACTS``, or a temporary directory."""
+    chosen = os.environ.get("BATPAK_ARTIFACTS")
+    directory = Path(chosen) if chosen else tmp_path_factory.mktemp("artifacts")
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[str]:
+    """The address of a JupyterLab whose root is a copy of the notebooks."""
+    browser_program()
+    home, notebooks = tmp_path_factory.mktemp("jupyter"), tmp_path_factory.mktemp("notebooks")
+    for notebook in (REPOSITORY / "notebooks").glob("*.ipynb"):
+        shutil.copy(notebook, notebooks)
+    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    quiet = {"fetchNews": "false", "checkForUpdates": False}
+    (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+    address = f"http://127.0.0.1:{_free_port()}"
+    with (artifacts / "jupyterlab.log").open("wb") as log:
+        server = subprocess.Popen(
+            _server_command(address, notebooks),
+            env=_environment(home),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            _wait_until_up(address, server)
+            yield address
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(timeout=30)
+
+
+@pytest.fixture
+def page(artifacts: Path) -> Iterator[Any]:
+    """A fresh browser page; closed at the end of the test."""
+    program = browser_program()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
+        try:
+            yield browser.new_page(viewport={"width": 1280, "height": 900})
+        finally:
+            browser.close()
+
+
+def _server_command(address: str, notebooks: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "jupyter", "lab", f"--config={HERE / 'jupyter_server_config.py'}"),
+        f"--ServerApp.port={address.rsplit(':', 1)[1]}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={notebooks}",
+    ]
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """The user's own Jupyter settings must not decide what the test sees."""
+    return os.environ | {
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_up(address: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        assert server.poll() is None, "JupyterLab stopped; see jupyterlab.log among the artefacts"
+        try:
+            with urllib.request.urlopen(f"{address}/api", timeout=2):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.2)
+    pytest.fail(f"JupyterLab was not up after {START_S} s; see jupyterlab.log among the artefacts")

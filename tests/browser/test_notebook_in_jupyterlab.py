@@ -1,0 +1,44 @@
+"""The first notebook as a new user meets it: opened in JupyterLab, run from top to bottom, rows on screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+NOTEBOOK = "01_read_a_store.ipynb"
+WAIT_MS = 60_000
+ALL_RUN = """() => {
+    const cells = jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code');
+    return cells.every(cell => cell.model.executionState !== 'running' && cell.model.executionCount);
+}"""
+
+
+def open_and_run(page: Any, lab: str) -> None:
+    """Open the notebook, clear the committed outputs, so that what appears was made now, and run it all."""
+    page.goto(f"{lab}/lab/tree/{NOTEBOOK}?reset")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=WAIT_MS)
+    page.wait_for_function("() => jupyterapp.shell.currentWidget.sessionContext.isReady", timeout=WAIT_MS)
+    page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.ready")
+    page.evaluate("() => jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+    page.wait_for_function("() => !document.querySelector('.jp-OutputArea-output')", timeout=WAIT_MS)
+    page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_function(ALL_RUN, timeout=WAIT_MS)
+
+
+def test_rows_are_on_screen_within_three_cells(page: Any, lab: str, artifacts: Path) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    open_and_run(page, lab)
+    first_cells = [page.locator(".jp-CodeCell").nth(position) for position in range(3)]
+    tables = [cell.locator(".jp-OutputArea-output table.dataframe") for cell in first_cells]
+    shown = next(table for table in tables if table.count())
+    shown.first.wait_for(timeout=WAIT_MS)
+    assert "player:alice" in shown.first.inner_text()
+    page.evaluate("() => { jupyterapp.shell.currentWidget.content.activeCellIndex = 0; }")
+    page.screenshot(path=artifacts / "jupyterlab.png")
+    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+    assert errors == []
