@@ -1,7 +1,7 @@
 //! The reference engine as a test tool.
 //!
 //! ```text
-//! write PROFILE DIR [--seed N] [--events N]    a named store
+//! write PROFILE DIR                            a named store; [--seed N] [--events N] [--segment-bytes N]
 //! write random DIR --seed N                    a seeded random store
 //! write-many DIR --from N --to N               random stores, their dumps and their histories
 //! dump DIR [--granularity 1..4]                JSON lines, one per visible event
@@ -115,7 +115,14 @@ fn write(args: &mut Args) -> Result<(), Failure> {
     let directory = args.directory()?;
     let report = match name.as_str() {
         "random" => random::write(args.required("seed")?, &directory)?,
-        _ => profiles::write(&name, args.number_or("seed", 1)?, args.number("events")?, &directory)?,
+        _ => {
+            let plan = profiles::Plan {
+                seed: args.number_or("seed", 1)?,
+                events: args.number("events")?,
+                segment_bytes: args.number_or("segment-bytes", 16 << 10)?,
+            };
+            profiles::write(&name, &plan, &directory)?
+        }
     };
     print(&report)
 }

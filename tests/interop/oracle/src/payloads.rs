@@ -54,8 +54,11 @@ pub fn everyday(chance: &mut Chance) -> Value {
     }
 }
 
-pub fn odd(chance: &mut Chance) -> Value {
-    match chance.below(12) {
+pub const ODD_KINDS: usize = 12;
+pub const RAW_KINDS: usize = 16;
+
+pub fn odd(kind: usize, chance: &mut Chance) -> Value {
+    match kind {
         0 => record(vec![("u64", Value::Uint(u64::MAX)), ("i64", Value::Int(i64::MIN))]),
         1 => record(vec![("u64", Value::Uint(1 << 63)), ("i64", Value::Int(-1)), ("big", Value::Int(i64::MAX))]),
         2 => record(vec![("x", odd_double(chance)), ("y", odd_double(chance)), ("z", Value::Int(3))]),
@@ -114,8 +117,8 @@ fn nested(depth: usize) -> Value {
 }
 
 /// Stored bytes for the batch constructor that takes them unchecked.
-pub fn raw(chance: &mut Chance) -> Vec<u8> {
-    match chance.below(16) {
+pub fn raw(kind: usize, chance: &mut Chance) -> Vec<u8> {
+    match kind {
         0 => vec![],
         1 => vec![0xc1],
         2 => vec![0x82, 0xa1, b'a', 0x01],                   // map cut short

@@ -10,7 +10,8 @@ use crate::session::{coordinate, Mix, Session, SINGLED_OUT};
 use crate::setup::Setup;
 use crate::Failure;
 
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 13] = [
+    "untouched",
     "quickstart",
     "segments",
     "lanes",
@@ -19,17 +20,26 @@ pub const NAMES: [&str; 11] = [
     "encrypted",
     "encrypted-event",
     "checkpoint",
+    "payloads",
     "merge",
     "retention",
     "tombstone",
 ];
 
+pub struct Plan {
+    pub seed: u64,
+    pub events: Option<usize>,
+    pub segment_bytes: u64,
+}
+
 /// Writes the profile and returns what a compaction reported, if there was one.
-pub fn write(name: &str, seed: u64, events: Option<usize>, directory: &Path) -> Result<Json, Failure> {
-    let mut chance = Chance::new(seed, 0);
+pub fn write(name: &str, plan: &Plan, directory: &Path) -> Result<Json, Failure> {
+    let mut chance = Chance::new(plan.seed, 0);
     let chance = &mut chance;
-    let small = Setup::segments_of(16 << 10);
+    let small = Setup::segments_of(plan.segment_bytes);
+    let events = plan.events;
     match name {
+        "untouched" => finish(Store::open(Setup::default().config(directory))?, End::Close),
         "quickstart" => quickstart(directory),
         "segments" => rounds(directory, small, chance, events.unwrap_or(500)),
         "checkpoint" => rounds(directory, Setup { mmap_index: false, ..small }, chance, events.unwrap_or(500)),
@@ -37,11 +47,14 @@ pub fn write(name: &str, seed: u64, events: Option<usize>, directory: &Path) -> 
             let setup = Setup { mmap_index: false, checkpoint: false, ..small };
             session(directory, setup, chance, Mix { lanes: 25, ..Mix::RICH }, events.unwrap_or(300), End::Close)
         }
-        "hidden" => hidden(directory, chance, events.unwrap_or(120)),
+        "payloads" => payloads(directory, small, chance),
+        "hidden" => hidden(directory, small, chance, events.unwrap_or(120)),
         "crash" => session(directory, small, chance, Mix::RICH, events.unwrap_or(150), End::Exit),
-        "encrypted" => encrypted(directory, chance, events.unwrap_or(120), KeyScopeGranularity::PerEntity),
-        "encrypted-event" => encrypted(directory, chance, events.unwrap_or(60), KeyScopeGranularity::PerEvent),
-        "merge" | "retention" | "tombstone" => compacted(directory, name, chance, events.unwrap_or(340)),
+        "encrypted" => encrypted(directory, small, chance, events.unwrap_or(120), KeyScopeGranularity::PerEntity),
+        "encrypted-event" => {
+            encrypted(directory, small, chance, events.unwrap_or(60), KeyScopeGranularity::PerEvent)
+        }
+        "merge" | "retention" | "tombstone" => compacted(directory, small, name, chance, events.unwrap_or(340)),
         other => Err(Failure::usage(format!("profile {other} is none of {}", NAMES.join(", ")))),
     }
 }
@@ -54,6 +67,7 @@ enum End {
 
 fn finish(store: Store<Open>, end: End) -> Result<Json, Failure> {
     if end == End::Exit {
+        println!("null");
         std::process::exit(0);
     }
     store.close()?;
@@ -109,8 +123,14 @@ fn rounds(directory: &Path, setup: Setup, chance: &mut Chance, events: usize) ->
     session(directory, setup, chance, Mix::RICH, events / 2, End::Close)
 }
 
-fn hidden(directory: &Path, chance: &mut Chance, events: usize) -> Result<Json, Failure> {
-    let store = Store::open(Setup::segments_of(16 << 10).config(directory))?;
+fn payloads(directory: &Path, setup: Setup, chance: &mut Chance) -> Result<Json, Failure> {
+    let store = Store::open(setup.config(directory))?;
+    Session::new(&store, chance, Mix::RICH).append_every_payload()?;
+    finish(store, End::Close)
+}
+
+fn hidden(directory: &Path, setup: Setup, chance: &mut Chance, events: usize) -> Result<Json, Failure> {
+    let store = Store::open(setup.config(directory))?;
     let mut session = Session::new(&store, chance, Mix { lanes: 10, ..Mix::RICH });
     for cancel in [true, false, true] {
         work(&mut session, events / 4)?;
@@ -122,11 +142,12 @@ fn hidden(directory: &Path, chance: &mut Chance, events: usize) -> Result<Json, 
 
 fn encrypted(
     directory: &Path,
+    setup: Setup,
     chance: &mut Chance,
     events: usize,
     granularity: KeyScopeGranularity,
 ) -> Result<Json, Failure> {
-    let setup = Setup { granularity: Some(granularity), ..Setup::segments_of(16 << 10) };
+    let setup = Setup { granularity: Some(granularity), ..setup };
     let store = Store::open(setup.config(directory))?;
     let mut session = Session::new(&store, chance, Mix::RICH);
     work(&mut session, events)?;
@@ -140,10 +161,15 @@ fn encrypted(
     finish(store, End::Close)
 }
 
-fn compacted(directory: &Path, strategy: &str, chance: &mut Chance, events: usize) -> Result<Json, Failure> {
+fn compacted(
+    directory: &Path,
+    setup: Setup,
+    strategy: &str,
+    chance: &mut Chance,
+    events: usize,
+) -> Result<Json, Failure> {
     // The engine gives up a retention or tombstone run at the first payload that JSON cannot hold.
     let mix = Mix { odd: 0, ..Mix::RICH };
-    let setup = Setup::segments_of(16 << 10);
     session(directory, setup, chance, mix, events - events / 8, End::Close)?;
     let store = Store::open(setup.config(directory))?;
     let report = crate::session::compact(&store, strategy, SINGLED_OUT)?;

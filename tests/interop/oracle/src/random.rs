@@ -132,7 +132,9 @@ pub fn round(seed: u64, number: u64, directory: &Path) -> Result<(), Failure> {
         }
     };
     let end = Plan::ending(&mut chance);
-    let mut session = Session::new(&store, &mut chance, plan.mix);
+    // The same few keys in every round: after a crash the engine may have forgotten that they were used.
+    let keys = (0..20).map(|stream| Chance::new(seed, 1000 + stream).wide()).collect();
+    let mut session = Session::new(&store, &mut chance, plan.mix).with_keys(keys);
     let operations = session.chance.below(60);
     let outcome = (0..operations).try_for_each(|_| operation(&mut session, &plan));
     let counts = std::mem::take(&mut session.counts);

@@ -14,7 +14,7 @@ use batpak::store::{
 use serde_json::{json, Value as Json};
 
 use crate::chance::Chance;
-use crate::payloads::{everyday, odd, raw, Refunded, Shipped};
+use crate::payloads::{everyday, odd, raw, Refunded, Shipped, ODD_KINDS, RAW_KINDS};
 use crate::Failure;
 
 /// How often each peculiarity occurs, in percent.
@@ -47,6 +47,12 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
+    /// `keys` are idempotency keys that may be used again, in this session or a later one.
+    pub fn with_keys(mut self, keys: Vec<u128>) -> Self {
+        self.keys = keys;
+        self
+    }
+
     pub fn new(store: &'a Store<Open>, chance: &'a mut Chance, mix: Mix) -> Self {
         let known = store.query(&Region::all()).iter().map(|entry| entry.event_id().as_u128()).collect();
         Self { store, chance, mix, known, keys: Vec::new(), counts: BTreeMap::new() }
@@ -74,7 +80,7 @@ impl<'a> Session<'a> {
 
     fn payload(&mut self) -> crate::value::Value {
         if self.chance.percent(self.mix.odd) {
-            odd(self.chance)
+            odd(self.chance.below(ODD_KINDS), self.chance)
         } else {
             everyday(self.chance)
         }
@@ -154,6 +160,24 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Every payload that is hard to hold: several of each kind, since some choose among values.
+    pub fn append_every_payload(&mut self) -> Result<(), Failure> {
+        for number in 0..4 * ODD_KINDS {
+            let (coordinate, kind) = (self.coordinate(), self.kind());
+            let payload = odd(number % ODD_KINDS, self.chance);
+            let receipt = self.store.append(&coordinate, kind, &payload)?;
+            self.remember(&receipt);
+        }
+        for number in 0..2 * RAW_KINDS {
+            let (coordinate, kind) = (self.coordinate(), self.kind());
+            let bytes = raw(number % RAW_KINDS, self.chance);
+            let (options, cause) = (AppendOptions::new(), CausationRef::None);
+            let item = BatchAppendItem::from_msgpack_bytes(coordinate, kind, bytes, options, cause);
+            self.store.append_batch(vec![item])?.iter().for_each(|receipt| self.remember(receipt));
+        }
+        Ok(())
+    }
+
     pub fn append_typed(&mut self) -> Result<(), Failure> {
         self.count("typed");
         let (coordinate, options) = (self.coordinate(), self.options());
@@ -178,14 +202,14 @@ impl<'a> Session<'a> {
     fn item(&mut self, index: usize, keyed: bool, raw_bytes: bool) -> Result<BatchAppendItem, Failure> {
         let (coordinate, kind) = (self.coordinate(), self.kind());
         let mut options = self.options();
-        options.idempotency_key = keyed.then(|| IdempotencyKey::from_u128(self.chance.wide()));
+        options.idempotency_key = keyed.then(|| IdempotencyKey::from_u128(self.key()));
         let causation = match self.chance.below(4) {
             0 if index > 0 => CausationRef::PriorItem(self.chance.below(index)),
             1 => CausationRef::Absolute(self.cause()),
             _ => CausationRef::None,
         };
         if raw_bytes {
-            let bytes = raw(self.chance);
+            let bytes = raw(self.chance.below(RAW_KINDS), self.chance);
             return Ok(BatchAppendItem::from_msgpack_bytes(coordinate, kind, bytes, options, causation));
         }
         let payload = self.payload();
@@ -195,8 +219,12 @@ impl<'a> Session<'a> {
     pub fn batch(&mut self, raw_bytes: bool) -> Result<(), Failure> {
         self.count(if raw_bytes { "raw_batch" } else { "batch" });
         let items = self.items(raw_bytes)?;
-        for receipt in self.store.append_batch(items)? {
-            self.remember(&receipt);
+        let keyed = items.iter().any(|item| item.options().idempotency_key.is_some());
+        match self.store.append_batch(items) {
+            Ok(receipts) => receipts.iter().for_each(|receipt| self.remember(receipt)),
+            // A key that was used before refuses the whole batch.
+            Err(_) if keyed => self.count("refused_batch"),
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }

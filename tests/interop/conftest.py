@@ -1,0 +1,26 @@
+"""The reference engine for the tests of this directory."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# The tests here share modules. Import mode "importlib" leaves the repository root off the path.
+ROOT = str(Path(__file__).resolve().parents[2])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+from tests.interop.oracle import Oracle, OracleUnavailable, interop_required  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Oracle:
+    """The reference engine as a program, built once per session."""
+    try:
+        return Oracle.build()
+    except OracleUnavailable as reason:
+        if interop_required():
+            pytest.fail(f"BATPAK_REQUIRE_INTEROP=1, but {reason}")
+        pytest.skip(str(reason))
