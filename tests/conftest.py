@@ -1,8 +1,7 @@
-"""What every test may rely on: the kernels are loaded, and the stores of the Rust engine are found."""
+"""What every test may rely on: the kernels are loaded, and the stores of the Rust engine are at hand."""
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import pytest
 from batpak_analytics.data import demo_store
 from batpak_analytics.errors import PerformanceWarning
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-FIXTURES = Path(os.environ.get("BATPAK_FIXTURES", REPOSITORY.parent / "shared" / "fixtures"))
+FIXTURES = Path(__file__).resolve().parent / "fixtures"
 
 
 def pytest_report_header() -> str:
@@ -28,9 +26,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session")
 def fixture_stores() -> Path:
-    """The directory of stores that the Rust engine wrote; beside the repository, or ``$BATPAK_FIXTURES``."""
-    if not FIXTURES.is_dir():
-        pytest.skip(f"no reference stores at {FIXTURES}; set BATPAK_FIXTURES to where they are")
+    """The committed stores that the Rust engine wrote, each with what that engine read from it (NAME.jsonl)."""
     return FIXTURES
 
 
