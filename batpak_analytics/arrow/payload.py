@@ -287,7 +287,8 @@ class PayloadPlan:
         cells: list[str | None] = [None] * len(root)
         for row, start, end in zip(at.tolist(), starts.tolist(), ends.tolist(), strict=True):
             cells[row] = json_rest(rows.data, start, end, known)
-        return string_array(cells)
+        self._add_misfits(f"{PAYLOAD}.{REST}", sum(cells[row] is None for row in at.tolist()))
+        return string_array([cell or None for cell in cells])
 
     def _add_misfits(self, name: str, count: int) -> None:
         if count:
