@@ -1,0 +1,74 @@
+"""Open a batpak event store, trust it, rewind it and question it, from Python.
+
+The folders are the path of a byte, from a segment file on disk to a column in a notebook::
+
+    errors, model   the exception tree; events, ids and findings as values
+    format/         bytes <-> values: pure functions over buffers
+    kernels/        the same bytes, a million at a time, compiled
+    engine/         files, order, damage and visibility
+    arrow/          events -> record batches
+    frames/         record batches -> DataFrames
+    reader          the public facade for reading
+
+>>> import batpak_analytics as bp
+>>> df = bp.read_batpak(bp.demo_store())
+>>> len(df)
+4
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batpak_analytics.arrow.filters import category as category
+    from batpak_analytics.arrow.scan import Scan as Scan
+    from batpak_analytics.data import demo_store as demo_store
+    from batpak_analytics.errors import (
+        BatpakDamageWarning as BatpakDamageWarning,
+        BatpakError as BatpakError,
+        BatpakWarning as BatpakWarning,
+        PerformanceWarning as PerformanceWarning,
+    )
+    from batpak_analytics.frames.read import read_batpak as read_batpak, scan_batpak as scan_batpak
+    from batpak_analytics.model import Event as Event, EventKind as EventKind, Finding as Finding
+    from batpak_analytics.reader import Reader as Reader, open_reader as open_reader
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "read_batpak": "frames.read",
+    "scan_batpak": "frames.read",
+    "open_reader": "reader",
+    "Reader": "reader",
+    "Scan": "arrow.scan",
+    "category": "arrow.filters",
+    "demo_store": "data",
+    "Event": "model",
+    "EventKind": "model",
+    "Finding": "model",
+}
+_ERRORS = (
+    "BatpakError", "StoreNotFoundError", "NotAStoreError", "StorePermissionError", "FormatError", "TruncatedError",
+    "LimitError", "CorruptError", "CorruptSegmentError", "CorruptFrameError", "CrcMismatchError", "SidecarCorruptError",
+    "HiddenRangesCorruptError", "MarkerCorruptError", "KeysetCorruptError", "FutureVersionError", "EventNotFoundError",
+    "PayloadEncryptedError", "PayloadUndecodableError", "ViewExpiredError", "ResultTooLargeError", "MissingExtraError",
+    "UnknownColumnError", "BatpakWarning", "BatpakDamageWarning", "PerformanceWarning",
+)  # fmt: skip
+_HOMES.update(dict.fromkeys(_ERRORS, "errors"))
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use, so that importing the package costs next to nothing."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,83 @@
+"""Second copies of one event: the later one wins, as in the reference's index, and the earlier is reported.
+
+A copied segment, or a retry after the idempotency history was lost, puts a frame with a known event id on disk again
+(segments spec 6.2, sidecars spec 21.9). Only a true copy (same id, hash, lane, clock and time) is dropped: two different
+events that share an id are both shown.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from batpak_analytics.engine.problems import Problems
+from batpak_analytics.engine.segments import SegmentScan
+from batpak_analytics.model import Finding
+
+
+def drop_duplicates(
+    scans: list[SegmentScan], sequences: list[Any], excluded: list[Any], problems: Problems
+) -> None:
+    """Set `excluded` for every row that a later row repeats."""
+    folded = [_fold(scan.rows["event_id"]) for scan in scans]
+    if not folded:
+        return
+    everything = np.concatenate(folded)
+    ordered = np.sort(everything)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(repeated) == 0:
+        return
+    candidates = []
+    for index, fold in enumerate(folded):
+        candidates += [(index, int(row)) for row in np.flatnonzero(np.isin(fold, repeated))]
+    candidates.sort(key=lambda place: int(sequences[place[0]][place[1]]))
+    latest: dict[tuple[Any, ...], tuple[int, int]] = {}
+    for index, row in candidates:
+        key = _key(scans[index], row)
+        earlier = latest.get(key)
+        if earlier is not None:
+            excluded[earlier[0]][earlier[1]] = True
+            _report(scans[earlier[0]], earlier[1], problems)
+        latest[key] = (index, row)
+    _report_shared_ids(scans, list(latest.items()), problems)
+
+
+def _fold(ids: Any) -> Any:
+    if len(ids) == 0:
+        return np.empty(0, np.uint64)
+    halves = np.ascontiguousarray(ids).view("<u8").reshape(-1, 2)
+    return halves[:, 0] ^ (halves[:, 1] * np.uint64(0x9E3779B97F4A7C15))
+
+
+def _key(scan: SegmentScan, row: int) -> tuple[Any, ...]:
+    entry = scan.rows[row]
+    return (
+        entry["event_id"].tobytes(), entry["event_hash"].tobytes(), scan.strings[entry["entity_idx"]],
+        int(entry["wall_ms"]), int(entry["clock"]), int(entry["lane"]),
+    )  # fmt: skip
+
+
+def _report(scan: SegmentScan, row: int, problems: Problems) -> None:
+    problems.add(
+        Finding("warning", "duplicate-event", scan.listed.segment_id, scan.listed.file.path.name,
+                int(scan.rows["offset"][row]),
+                "This event is stored twice; the copy with the higher sequence is shown.",
+                "Harmless for reading; a segment file may have been copied by hand.")
+    )  # fmt: skip
+
+
+def _report_shared_ids(
+    scans: list[SegmentScan], kept: list[tuple[tuple[Any, ...], tuple[int, int]]], problems: Problems
+) -> None:
+    first: dict[bytes, tuple[int, int]] = {}
+    for key, place in kept:
+        if key[0] in first:
+            scan = scans[place[0]]
+            problems.add(
+                Finding("warning", "shared-event-id", scan.listed.segment_id, scan.listed.file.path.name,
+                        int(scan.rows["offset"][place[1]]),
+                        "Two different events carry one event id; both are shown, and get() gives the later one.",
+                        "An idempotency key was probably used again after its history was lost.")
+            )  # fmt: skip
+        first[key[0]] = place

@@ -1,0 +1,73 @@
+"""Files as buffers: mapped where that is safe, read by position where it is not. Both give identical bytes.
+
+Sealed segments never change, so they are mapped once, at open, and shared. `pyarrow.memory_map` keeps no descriptor
+per file (CPython's own mmap does before 3.13), so ten thousand segments cost no descriptors. The tail is read by
+position: a writer that recovers after a crash may cut a torn tail, and touching a cut map kills the process (SIGBUS).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from batpak_analytics.engine.filesystem import DescriptorCache, FileIdentity
+from batpak_analytics.errors import CorruptSegmentError
+
+MAPPING = os.environ.get("BATPAK_MMAP", "on") != "off"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentFile:
+    """One pinned file of a view.
+
+    `map` is the whole file as a zero-copy buffer, or None, and then every window is a positioned read of its own
+    bytes object: no buffer is ever reused, so none can show bytes of an earlier read.
+    """
+
+    path: Path
+    identity: FileIdentity
+    map: Any
+    descriptors: DescriptorCache
+
+    @property
+    def size_bytes(self) -> int:
+        return self.identity.size
+
+    def window(self, low: int, high: int) -> Any:
+        """Bytes `[low, high)` of the file as a `pyarrow.Buffer`: a slice of the map, or a fresh read."""
+        if not 0 <= low <= high <= self.identity.size:
+            raise CorruptSegmentError(
+                f"{self.path} has {self.identity.size} bytes, and something in it points at [{low}, {high}). "
+                f"Run `batpak check` on the store to see what is damaged.",
+                path=str(self.path),
+                offset=low,
+                expected=high,
+                actual=self.identity.size,
+            )
+        if self.map is not None:
+            return self.map.slice(low, high - low)
+        return pa.py_buffer(self.descriptors.read(self.path, self.identity, low, high - low))
+
+
+def open_segment(
+    path: Path, identity: FileIdentity, descriptors: DescriptorCache, *, mapped: bool
+) -> SegmentFile:
+    """Pin the file that was listed as `identity`; map it when `mapped` and the system allows it."""
+    return SegmentFile(path, identity, map_file(path, identity) if mapped else None, descriptors)
+
+
+def map_file(path: Path, identity: FileIdentity) -> Any:
+    """The file as one zero-copy `pyarrow.Buffer`, or None where it cannot be mapped as the file that was listed."""
+    if not MAPPING or identity.size == 0:
+        return None
+    try:
+        with pa.memory_map(str(path)) as source:
+            if source.size() < identity.size or not identity.same_file(FileIdentity.of(os.stat(path))):
+                return None
+            return source.read_buffer(identity.size)
+    except (OSError, pa.ArrowException):
+        return None

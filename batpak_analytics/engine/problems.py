@@ -1,0 +1,46 @@
+"""What the reader found wrong, and when that must be an error instead.
+
+Every loss is one `Finding`. In `on_damage="report"` it is listed and the rest is read; in `"raise"` it is raised where
+the reference's own open or read would have failed.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from batpak_analytics.errors import CorruptError
+from batpak_analytics.model import Finding
+
+
+class Problems:
+    """The findings of one view, in the order they were met, each once. Safe to share between threads."""
+
+    def __init__(self, on_damage: str = "report") -> None:
+        if on_damage not in ("report", "raise"):
+            raise ValueError(f'on_damage must be "report" or "raise", not {on_damage!r}')
+        self.on_damage = on_damage
+        self._found: dict[tuple[Any, ...], Finding] = {}
+        self._lock = threading.Lock()
+
+    def add(self, finding: Finding, *, fails: type[CorruptError] | None = None) -> None:
+        """Record `finding`. `fails` names the error with which the reference refuses the same bytes, if it does."""
+        if fails is not None and self.on_damage == "raise":
+            raise fails(
+                f"{finding.file or 'the store'}: {finding.meaning} {finding.action}",
+                path=finding.file,
+                segment_id=finding.segment,
+                offset=finding.offset,
+            )
+        key = (finding.rule, finding.segment, finding.file, finding.offset)
+        with self._lock:
+            self._found.setdefault(key, finding)
+
+    def extend(self, findings: tuple[Finding, ...]) -> None:
+        for finding in findings:
+            self.add(finding)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        with self._lock:
+            return tuple(self._found.values())

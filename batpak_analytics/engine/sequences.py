@@ -1,0 +1,120 @@
+"""Global sequence numbers: from an index image, else from a footer, else counted as the reference counts.
+
+A frame does not hold its sequence (segments spec 2.6), and a compaction writes no footer, so after one only an index
+image knows the numbers (sidecars spec 21.3). An image is used as a map from event id to sequence, believed for a row
+only when the event hash agrees too, and for nothing else: its positions may be stale.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from batpak_analytics.engine.listing import Listing
+from batpak_analytics.engine.problems import Problems
+from batpak_analytics.engine.recovery import reversed_ids
+from batpak_analytics.engine.segments import SegmentScan
+from batpak_analytics.errors import FormatError, FutureVersionError
+from batpak_analytics.format.layout import CHECKPOINT_NAME, MMAP_INDEX_NAME
+from batpak_analytics.format.sidecars import checkpoint, mmap_index
+from batpak_analytics.format.sidecars.image import IndexImage
+from batpak_analytics.model import Finding
+
+FROM_IMAGE, FROM_FOOTER, SYNTHESISED = 0, 1, 2
+SOURCE_NAMES = ("image", "footer", "synthesised")
+
+
+def load_image(listing: Listing, problems: Problems) -> IndexImage | None:
+    """The index image the reference would try first that is valid, or None; an unusable one is a finding."""
+    for name, decode in (
+        (MMAP_INDEX_NAME, mmap_index.decode_sequences),
+        (CHECKPOINT_NAME, checkpoint.decode_sequences),
+    ):
+        data = listing.sidecars.get(name)
+        if data is None:
+            continue
+        if isinstance(data, OSError):
+            reason = f"it may not be read ({data.strerror or data})"
+        else:
+            try:
+                return decode(data)
+            except (FormatError, FutureVersionError) as error:
+                reason = getattr(error, "reason", "") or str(error)
+        problems.add(
+            Finding("warning" if isinstance(data, OSError) else "info", "image-unusable", None, name, None,
+                    f"The index image was not used: {reason}.",
+                    "Events are complete without it; after a compaction their sequence numbers may differ.")
+        )  # fmt: skip
+    return None
+
+
+def assign_sequences(scans: list[SegmentScan], image: IndexImage | None) -> tuple[list[Any], list[Any]]:
+    """(sequence, source) of each segment's rows, in the order given.
+
+    Rows that neither image nor footer numbers get the highest number seen so far plus one, in file order; with an
+    image, counting starts at its allocator (sidecars spec 6.3 to 6.5).
+    """
+    known = _ImageNumbers(image) if image is not None and len(image.event_id) else None
+    seen = int(image.allocator) - 1 if image is not None else -1
+    sequences, sources = [], []
+    for scan in scans:
+        count = len(scan.rows)
+        sequence = scan.rows["global_sequence"].astype(np.uint64)
+        source = np.where(scan.numbered, FROM_FOOTER, SYNTHESISED).astype(np.uint8)
+        if known is not None and count:
+            hit, numbers = known.look_up(scan.rows)
+            sequence[hit] = numbers[hit]
+            source[hit] = FROM_IMAGE
+        seen = _count_up(sequence, source == SYNTHESISED, seen)
+        sequences.append(sequence)
+        sources.append(source)
+    return sequences, sources
+
+
+def _count_up(sequence: Any, unknown: Any, seen: int) -> int:
+    """Fill the unknown numbers in place, each one above the highest before it; returns the highest at the end."""
+    if not unknown.any():
+        return max(seen, int(sequence.max())) if len(sequence) else seen
+    start = 0
+    for stop in [*np.flatnonzero(np.diff(unknown.astype(np.int8))).tolist(), len(unknown) - 1]:
+        run = slice(start, stop + 1)
+        if unknown[start]:
+            sequence[run] = np.arange(seen + 1, seen + 2 + stop - start, dtype=np.uint64)
+        seen = max(seen, int(sequence[run].max()))
+        start = stop + 1
+    return seen
+
+
+class _ImageNumbers:
+    """The image's rows by event id. Rows usually come in the image's own order, which needs no search."""
+
+    def __init__(self, image: IndexImage) -> None:
+        self._ids = np.ascontiguousarray(image.event_id).view("<u8").reshape(-1, 2)
+        self._hash = np.ascontiguousarray(image.event_hash).view("<u8").reshape(-1, 4)
+        self._numbers = image.global_sequence
+        self._next = 0
+        self._order: Any = None
+
+    def look_up(self, rows: Any) -> tuple[Any, Any]:
+        """(found and corroborated by hash, number) for each row."""
+        ids = reversed_ids(rows["event_id"]).view("<u8").reshape(-1, 2)
+        at = np.arange(self._next, self._next + len(ids))
+        inside = int(at[-1]) < len(self._ids)
+        if not inside or not np.array_equal(self._ids[at], ids):
+            at = self._search(ids)
+        found = (self._ids[at] == ids).all(axis=1)
+        hashes = np.ascontiguousarray(rows["event_hash"]).view("<u8").reshape(-1, 4)
+        found &= (self._hash[at] == hashes).all(axis=1)
+        if found.any():
+            self._next = int(at[np.flatnonzero(found)[-1]]) + 1
+        return found, self._numbers[at]
+
+    def _search(self, ids: Any) -> Any:
+        """The last image row with each id (ids are unique in an image), or some other row where there is none."""
+        if self._order is None:
+            self._order = np.lexsort((self._ids[:, 1], self._ids[:, 0]))
+            self._sorted = self._ids[self._order].view([("a", "<u8"), ("b", "<u8")]).reshape(-1)
+        wanted = np.ascontiguousarray(ids).view([("a", "<u8"), ("b", "<u8")]).reshape(-1)
+        place = np.searchsorted(self._sorted, wanted)
+        return self._order[np.minimum(place, len(self._order) - 1)]

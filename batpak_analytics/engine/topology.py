@@ -1,0 +1,148 @@
+"""Which segment files count while the traces of a compaction are in the directory.
+
+The reference decides by names alone and thereby hides acknowledged events in three crash windows (sidecars spec 7.4).
+Here the content decides (sidecars spec 7.5): sources count until the merged file is proven to be the finished output,
+and it is proven when sources began to be deleted, which happens only after it was written whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from batpak_analytics.engine.listing import ListedSegment, Listing
+from batpak_analytics.engine.problems import Problems
+from batpak_analytics.engine.segments import SegmentScan, scan_segment
+from batpak_analytics.errors import MarkerCorruptError
+from batpak_analytics.format.layout import MARKER_NAME
+from batpak_analytics.format.sidecars.marker import CompactionMarker
+from batpak_analytics.model import Finding
+
+NEXT_OPEN = "The store's next compaction or repair settles it; nothing is missing here."
+
+
+def resolve_segments(
+    listing: Listing,
+    problems: Problems,
+    cache: dict[tuple[Any, ...], tuple[SegmentScan, tuple[Finding, ...]]],
+) -> list[SegmentScan]:
+    """Scans of the segments that count, by ascending id. `cache` keeps scans of sealed files between refreshes."""
+    scanner = _Scanner(listing, problems, cache)
+    plain = [one for one in listing.segments if not one.moved_aside]
+    moved = [one for one in listing.segments if one.moved_aside]
+    marker = listing.marker
+    if marker is None:
+        _report_orphans(moved, problems)
+        return [scanner(one) for one in plain]
+    merged = [one for one in plain if one.segment_id == marker.merged_id]
+    source = [one for one in moved if one.segment_id == marker.merged_id]
+    _report_orphans([one for one in moved if one not in source], problems)
+    others = set(marker.source_ids) - {marker.merged_id}
+    rest = [one for one in plain if one.segment_id in others]
+    missing = sorted(others - {one.segment_id for one in rest})
+    outside = [one for one in plain if one.segment_id != marker.merged_id and one.segment_id not in others]
+    chosen = _choose(marker, merged, source, rest, missing, scanner, problems)
+    return [scanner(one) for one in sorted([*chosen, *outside], key=lambda one: one.segment_id)]
+
+
+def _choose(
+    marker: CompactionMarker,
+    merged: list[ListedSegment],
+    source: list[ListedSegment],
+    rest: list[ListedSegment],
+    missing: list[int],
+    scanner: _Scanner,
+    problems: Problems,
+) -> list[ListedSegment]:
+    if source and merged and not missing:
+        _note(
+            problems,
+            "compaction-running",
+            "a compaction was under way; its sources are all here and were read",
+        )
+        return [*source, *rest]
+    if not merged:
+        if missing:
+            problems.add(
+                Finding("error", "compaction-sources-missing", marker.merged_id, MARKER_NAME, None,
+                        f"The marker names segments {missing} that are not in the directory.",
+                        "Restore them from a backup; what is here was read."),
+                fails=MarkerCorruptError,
+            )  # fmt: skip
+        elif source:
+            _note(
+                problems,
+                "compaction-cut-short",
+                "a compaction stopped before it wrote its output; its sources were read",
+            )
+        return [*source, *rest]
+    if not rest:
+        _note(problems, "compaction-finished", "a compaction finished, and only its marker is left behind")
+        return merged
+    if _is_output(scanner, merged[0], rest):
+        _note(
+            problems,
+            "compaction-running",
+            "a compaction was deleting its sources; its output was read in their place",
+        )
+        return merged
+    _note(
+        problems,
+        "compaction-cut-short",
+        "a compaction stopped before it moved anything; all its sources were read",
+    )
+    return [*merged, *rest]
+
+
+def _is_output(scanner: _Scanner, merged: ListedSegment, rest: list[ListedSegment]) -> bool:
+    """Whether the file with the merged id is the compaction's output rather than its untouched first source.
+
+    Shared event ids prove it. A retention may have dropped every event of the sources that are left; then the
+    creation time does: the output was created after every source.
+    """
+    output = scanner(merged)
+    ids = output.rows["event_id"]
+    if any(bool(np.isin(_words(scanner(one).rows["event_id"]), _words(ids)).any()) for one in rest):
+        return True
+    return output.created_ns > max(scanner(one).created_ns for one in rest)
+
+
+def _words(ids: Any) -> Any:
+    """128-bit ids folded to 64 bits; ids are random enough that one shared fold among sources means a shared id."""
+    if len(ids) == 0:
+        return np.empty(0, np.uint64)
+    halves = np.ascontiguousarray(ids).view("<u8").reshape(-1, 2)
+    return halves[:, 0] ^ (halves[:, 1] * np.uint64(0x9E3779B97F4A7C15))
+
+
+class _Scanner:
+    """Scans each file at most once, and sealed files once for all refreshes of a reader."""
+
+    def __init__(self, listing: Listing, problems: Problems, cache: dict[tuple[Any, ...], Any]) -> None:
+        self._listing, self._problems, self._cache = listing, problems, cache
+
+    def __call__(self, one: ListedSegment) -> SegmentScan:
+        last = one.segment_id == self._listing.highest_id and not one.moved_aside
+        key = (one.file.path.name, one.file.identity, one.file.map is not None, last)
+        found = self._cache.get(key)
+        if found is None:
+            own = Problems(self._problems.on_damage)
+            found = self._cache[key] = (scan_segment(one, own, last=last), own.findings)
+        self._problems.extend(found[1])
+        return found[0]
+
+
+def _report_orphans(moved: list[ListedSegment], problems: Problems) -> None:
+    for one in moved:
+        problems.add(
+            Finding("warning", "compaction-orphan", one.segment_id, one.file.path.name, None,
+                    "A compaction source was left behind under its moved-aside name, and no marker says it counts.",
+                    "If events are missing, ask the store's owner to compare it with the segment of that number.")
+        )  # fmt: skip
+
+
+def _note(problems: Problems, rule: str, meaning: str) -> None:
+    problems.add(
+        Finding("info", rule, None, MARKER_NAME, None, f"{meaning[:1].upper()}{meaning[1:]}.", NEXT_OPEN)
+    )

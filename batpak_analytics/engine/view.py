@@ -1,0 +1,218 @@
+"""A store at one moment: its segments as index rows, in commit order, with what is hidden and what was found wrong.
+
+A view never changes. Everything it shows is pinned by (device, inode, size), so a compaction that reuses a file's name
+cannot slip other bytes under it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from batpak_analytics.engine.duplicates import drop_duplicates
+from batpak_analytics.engine.filesystem import DescriptorCache
+from batpak_analytics.engine.listing import Listing, take_listing
+from batpak_analytics.engine.mapping import SegmentFile
+from batpak_analytics.engine.problems import Problems
+from batpak_analytics.engine.segments import SegmentScan
+from batpak_analytics.engine.sequences import assign_sequences, load_image
+from batpak_analytics.engine.sidecar_state import check_names, check_strings, load_keyset
+from batpak_analytics.engine.straddling import settle_open_batches
+from batpak_analytics.engine.topology import resolve_segments
+from batpak_analytics.engine.visibility import hidden_rows, load_hidden
+from batpak_analytics.errors import CorruptFrameError, CrcMismatchError, NotAStoreError, StoreNotFoundError
+from batpak_analytics.format.sidecars.keyset import Keyset
+from batpak_analytics.format.sidecars.visibility import HiddenRanges
+from batpak_analytics.model import Finding
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentRows:
+    """One segment of a view.
+
+    `rows` is a `FOOTER_DTYPE` array in file order, one per committed event, hidden ones included; for a sealed segment
+    it is a view of the map. `sequence` and `source` say each row's global sequence and where it came from;
+    `excluded` is True for rows that are never shown: hidden by a cancelled fence, or a second copy of the same event.
+    """
+
+    segment_id: int
+    name: str
+    path: str
+    role: str
+    size_bytes: int
+    footer_state: str
+    frames_start: int
+    frames_end: int
+    rows: Any
+    strings: tuple[str, ...]
+    sequence: Any
+    source: Any
+    excluded: Any
+    file: SegmentFile
+
+    @property
+    def mapped(self) -> bool:
+        return self.file.map is not None
+
+    def window(self, low: int, high: int) -> Any:
+        """Bytes `[low, high)` of the file as a `pyarrow.Buffer`; zero-copy when the file is mapped."""
+        return self.file.window(low, high)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Rows `start` to `stop` of one segment, consecutive in commit order."""
+
+    segment: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """The store as it was when it was opened or last refreshed. Safe to share between threads."""
+
+    path: str
+    segments: tuple[SegmentRows, ...]
+    runs: tuple[Run, ...]
+    keyset: Keyset | None
+    hidden: HiddenRanges
+    listing: Listing
+    problems: Problems
+    descriptors: DescriptorCache
+    cache: dict[Any, Any] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return self.problems.findings
+
+    @property
+    def in_order(self) -> bool:
+        """True when commit order is segment by segment, file order inside each."""
+        return len(self.runs) == sum(1 for segment in self.segments if len(segment.rows))
+
+    @property
+    def event_count(self) -> int:
+        """Visible events, the store's own lifecycle events included."""
+        return sum(len(segment.rows) - int(segment.excluded.sum()) for segment in self.segments)
+
+    @property
+    def last_sequence(self) -> int | None:
+        """The highest global sequence in the view, hidden rows included; None for an empty store."""
+        return max(
+            (int(segment.sequence.max()) for segment in self.segments if len(segment.rows)), default=None
+        )
+
+    def note(self, finding: Finding) -> None:
+        """Record damage met while reading. In `on_damage="raise"`, damage that a reference read refuses is raised."""
+        fails = {"frame-crc": CrcMismatchError, "frame-unreadable": CorruptFrameError}.get(finding.rule)
+        self.problems.add(finding, fails=fails)
+
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """Hold every file that is not mapped open, so that a stream fails before its first batch or not at all."""
+        files = [
+            (one.file.path, one.file.identity) for one in self.segments if not one.mapped and one.size_bytes
+        ]
+        with self.descriptors.holding(files):
+            yield
+
+
+def build_view(
+    path: Path,
+    on_damage: str,
+    descriptors: DescriptorCache,
+    scans: dict[tuple[Any, ...], Any],
+    old: View | None = None,
+) -> View:
+    """List, scan, number and hide. `scans` keeps the scans of sealed files from one refresh to the next."""
+    listing = take_listing(path, descriptors, old.listing if old else None)
+    if not listing.segments and not listing.has_store_files:
+        raise NotAStoreError(
+            f"{path} holds no segment files (*.fbat), so it is not a batpak store. "
+            f"Give the data directory that the application passed to batpak, not its parent.",
+            path=str(path),
+        )
+    problems = Problems(on_damage)
+    check_names(listing, problems)
+    hidden = load_hidden(listing)
+    keyset = load_keyset(listing, problems)
+    found = settle_open_batches(resolve_segments(listing, problems, scans))
+    check_strings(found, problems)
+    sequences, sources = assign_sequences(found, load_image(listing, problems))
+    excluded = hidden_rows(found, sequences, sources, hidden, problems)
+    drop_duplicates(found, sequences, excluded, problems)
+    _forget(scans, found)
+    segments = tuple(
+        _segment_rows(scan, listing, *rest)
+        for scan, *rest in zip(found, sequences, sources, excluded, strict=True)
+    )
+    return View(str(path), segments, _runs(segments), keyset, hidden, listing, problems, descriptors)
+
+
+def require_directory(path: Path) -> None:
+    """Raise the error that says what is wrong with a path that cannot be a store."""
+    if not path.exists():
+        raise StoreNotFoundError(
+            f"{path} does not exist. Give the data directory that the application passed to batpak.",
+            path=str(path),
+        )
+    if not path.is_dir():
+        raise NotAStoreError(
+            f"{path} is a file, and a batpak store is a directory of *.fbat segments. Give the directory that holds it.",
+            path=str(path),
+        )
+
+
+def _segment_rows(
+    scan: SegmentScan, listing: Listing, sequence: Any, source: Any, excluded: Any
+) -> SegmentRows:
+    listed = scan.listed
+    sealed = listed.segment_id != listing.highest_id or scan.footer_state == "trusted"
+    return SegmentRows(
+        listed.segment_id, listed.file.path.name, str(listed.file.path),
+        "moved-aside" if listed.moved_aside else "sealed" if sealed else "tail",
+        listed.file.size_bytes, scan.footer_state, scan.frames_start, scan.frames_end,
+        scan.rows, scan.strings, sequence, source, excluded, listed.file,
+    )  # fmt: skip
+
+
+def _forget(scans: dict[tuple[Any, ...], Any], found: list[SegmentScan]) -> None:
+    """Drop cached scans of files that are no longer part of the store, so that their maps can be released."""
+    keep = {(one.listed.file.path.name, one.listed.file.identity) for one in found}
+    for key in [key for key in scans if key[:2] not in keep]:
+        del scans[key]
+
+
+def _runs(segments: tuple[SegmentRows, ...]) -> tuple[Run, ...]:
+    """Row ranges in commit order: by global sequence, and by place in the files where numbers repeat."""
+    filled = [index for index, segment in enumerate(segments) if len(segment.rows)]
+    if _ascending(segments, filled):
+        return tuple(Run(index, 0, len(segments[index].rows)) for index in filled)
+    where = np.concatenate([np.full(len(segments[index].rows), index) for index in filled])
+    row = np.concatenate([np.arange(len(segments[index].rows)) for index in filled])
+    order = np.argsort(np.concatenate([segments[index].sequence for index in filled]), kind="stable")
+    where, row = where[order], row[order]
+    breaks = np.flatnonzero((np.diff(where) != 0) | (np.diff(row) != 1)) + 1
+    edges = [0, *breaks.tolist(), len(row)]
+    return tuple(
+        Run(int(where[start]), int(row[start]), int(row[stop - 1]) + 1)
+        for start, stop in zip(edges[:-1], edges[1:], strict=True)
+    )
+
+
+def _ascending(segments: tuple[SegmentRows, ...], filled: list[int]) -> bool:
+    last = -1
+    for index in filled:
+        sequence = segments[index].sequence
+        if int(sequence[0]) < last or bool((sequence[1:] < sequence[:-1]).any()):
+            return False
+        last = int(sequence[-1])
+    return True

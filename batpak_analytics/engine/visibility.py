@@ -1,0 +1,126 @@
+"""Which rows a cancelled fence hides, and what to do when that cannot be known exactly.
+
+Hidden ranges are half-open ranges of global sequence (sidecars spec 8) and carry no event ids. Where a row's number was
+counted rather than recorded, and frames before it may be missing or a compaction renumbered, the true number lies in an
+interval. A row whose interval meets a hidden range is hidden and reported: showing what was taken back is the worse error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from batpak_analytics.engine.listing import Listing
+from batpak_analytics.engine.problems import Problems
+from batpak_analytics.engine.segments import SegmentScan
+from batpak_analytics.engine.sequences import SYNTHESISED
+from batpak_analytics.errors import FormatError, FutureVersionError, HiddenRangesCorruptError
+from batpak_analytics.format.layout import VISIBILITY_NAME
+from batpak_analytics.format.sidecars import visibility
+from batpak_analytics.format.sidecars.visibility import HiddenRanges
+from batpak_analytics.model import Finding
+
+# The smallest frame 0.9.0 writes for an event is above 330 bytes; so many events at most fit into lost bytes.
+SMALLEST_EVENT_BYTES = 300
+
+
+def load_hidden(listing: Listing) -> HiddenRanges:
+    """The hidden ranges; a file that is unreadable, corrupt or too new fails closed, in every mode."""
+    data = listing.sidecars.get(VISIBILITY_NAME)
+    if data is None:
+        return HiddenRanges((), {})
+    path = listing.directory / VISIBILITY_NAME
+    if isinstance(data, OSError):
+        raise data
+    try:
+        return visibility.decode(data)
+    except FutureVersionError as error:
+        raise FutureVersionError(
+            f"{path} was written by a newer batpak ({error}). Which events are hidden is unknown, so nothing is shown; "
+            f"update batpak-analytics.",
+            path=str(path),
+        ) from error
+    except FormatError as error:
+        raise HiddenRangesCorruptError(
+            f"{path} is damaged ({error.reason} at byte {error.offset}). Which events are hidden is unknown, so nothing "
+            f"is shown. Restore the file from a backup, or remove it if the owner agrees to reveal cancelled events.",
+            path=str(path),
+            offset=error.offset,
+            expected=error.expected,
+            actual=error.actual,
+        ) from error
+
+
+def hidden_rows(
+    scans: list[SegmentScan],
+    sequences: list[Any],
+    sources: list[Any],
+    hidden: HiddenRanges,
+    problems: Problems,
+) -> list[Any]:
+    """One bool array per segment: True where the row is hidden, or may be."""
+    if not hidden.ranges:
+        return [np.zeros(len(scan.rows), bool) for scan in scans]
+    low = [sequence.astype(np.int64) for sequence in sequences]
+    high = [sequence.copy() for sequence in low]
+    for run in _counted_runs(scans, sequences, sources):
+        for index, rows in run.parts:
+            low[index][rows] += min(run.slack, 0)
+            high[index][rows] += max(run.slack, 0)
+    masks = []
+    for scan, sequence, least, most in zip(scans, sequences, low, high, strict=True):
+        mask = _meets(least, most, hidden.ranges)
+        unsure = mask & (least != most)
+        if unsure.any():
+            first = int(np.flatnonzero(unsure)[0])
+            problems.add(
+                Finding("warning", "hidden-ambiguous", scan.listed.segment_id, scan.listed.file.path.name,
+                        int(scan.rows["offset"][first]),
+                        f"Cancelled events cannot be told apart from their neighbours here: {int(unsure.sum())} rows from "
+                        f"sequence {int(sequence[first])} on may be hidden ones, and are left out.",
+                        "Restore the index image (index.fbati) or the footer that held the numbers.")
+            )  # fmt: skip
+        masks.append(mask)
+    return masks
+
+
+def _meets(low: Any, high: Any, ranges: tuple[tuple[int, int], ...]) -> Any:
+    """True where the closed interval [low, high] meets one of the half-open ranges."""
+    if not ranges:
+        return np.zeros(len(low), bool)
+    starts = np.array([start for start, _ in ranges], np.uint64)
+    ends = np.array([end for _, end in ranges], np.uint64)
+    last = np.searchsorted(starts, np.maximum(high, 0).astype(np.uint64), side="right")
+    return (last > 0) & (ends[np.maximum(last, 1) - 1] > np.maximum(low, 0).astype(np.uint64))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Consecutive rows whose numbers were counted; their true numbers lie up to `slack` away."""
+
+    parts: list[tuple[int, slice]]
+    slack: int
+
+
+def _counted_runs(scans: list[SegmentScan], sequences: list[Any], sources: list[Any]) -> list[_Run]:
+    runs: list[_Run] = []
+    parts: list[tuple[int, slice]] = []
+    lost = last = 0
+    for index, source in enumerate(sources):
+        counted = source == SYNTHESISED
+        edges = [0, *(np.flatnonzero(np.diff(counted.astype(np.int8))) + 1).tolist(), len(counted)]
+        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+            if start == stop:
+                continue
+            if counted[start]:
+                parts.append((index, slice(start, stop)))
+                last = int(sequences[index][stop - 1])
+            elif parts:
+                runs.append(_Run(parts, int(sequences[index][start]) - last - 1))
+                parts, lost = [], 0
+        lost += scans[index].lost_bytes
+    if parts:
+        runs.append(_Run(parts, lost // SMALLEST_EVENT_BYTES))
+    return [run for run in runs if run.slack]

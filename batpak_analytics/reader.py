@@ -1,0 +1,161 @@
+"""The public facade for reading a store: `open_reader` and `Reader`. It only delegates."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import uuid
+from collections.abc import Callable
+from html import escape
+from importlib import import_module
+from os import PathLike, fspath
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from batpak_analytics.engine import check as frame_check
+from batpak_analytics.engine.filesystem import DescriptorCache
+from batpak_analytics.engine.point_read import id_bytes, locate, read_event
+from batpak_analytics.engine.view import View, build_view, require_directory
+from batpak_analytics.errors import FormatError, PayloadEncryptedError, PayloadUndecodableError
+from batpak_analytics.format.json_text import payload_to_json_value
+from batpak_analytics.model import Event, Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from batpak_analytics.arrow.scan import Scan
+
+OnDamage = Literal["report", "raise"]
+EventId = str | bytes | int | uuid.UUID
+
+
+def open_reader(path: str | PathLike[str], *, on_damage: OnDamage = "report") -> Reader:
+    """Open the store at `path` for reading, beside a running writer: no lock is taken and nothing is written.
+
+    Parameters
+    ----------
+    path
+        The data directory that the application gave to batpak.
+    on_damage
+        ``"report"`` reads everything that can be proven and lists the rest in `Reader.findings`; ``"raise"`` raises
+        where 0.9.0's own open or read would fail. Unfinished writes at the very end are normal in both.
+
+    Raises
+    ------
+    StoreNotFoundError, NotAStoreError, StorePermissionError
+        The path does not exist, holds no segments, or may not be read.
+    HiddenRangesCorruptError, MarkerCorruptError, FutureVersionError
+        What is hidden, or which files count, cannot be known. Both modes refuse.
+
+    Cost: sealed segments are mapped and their footers checked; segments without a footer are read once.
+
+    Examples
+    --------
+    >>> import batpak_analytics as bp
+    >>> reader = bp.open_reader(bp.demo_store())
+    >>> reader.events(columns=["entity", "payload"]).count()
+    4
+    """
+    return Reader(path, on_damage=on_damage)
+
+
+class Reader:
+    """A store opened for reading. The view it holds never changes until `refresh`; threads may share it."""
+
+    def __init__(self, path: str | PathLike[str], *, on_damage: OnDamage = "report") -> None:
+        self._path = Path(fspath(path))
+        require_directory(self._path)
+        self._path = self._path.resolve()
+        self._on_damage = on_damage
+        self._descriptors = DescriptorCache()
+        self._scans: dict[tuple[Any, ...], Any] = {}
+        self._lock = threading.Lock()
+        self._view = build_view(self._path, on_damage, self._descriptors, self._scans)
+
+    @property
+    def path(self) -> Path:
+        """The store's directory."""
+        return self._path
+
+    @property
+    def view(self) -> View:
+        """The pinned state of the store that every call of this reader uses."""
+        return self._view
+
+    def refresh(self) -> Reader:
+        """Move the view forward to the store as it is now; scans that were made before keep the old one."""
+        with self._lock:
+            self._view = build_view(self._path, self._on_damage, self._descriptors, self._scans, self._view)
+        return self
+
+    def events(self, **options: Any) -> Scan:
+        """A lazy table of the events; `options` are those of `read_batpak`."""
+        scan: Scan = import_module("batpak_analytics.frames.read").scan_batpak(self, **options)
+        return scan
+
+    def findings(self) -> pd.DataFrame:
+        """What was found wrong so far: severity, rule, segment, file, offset, what it means and what to do."""
+        frame: pd.DataFrame = import_module("batpak_analytics.frames.findings").findings_frame(
+            self._view.findings
+        )
+        return frame
+
+    def get(self, event_id: EventId) -> Event:
+        """The event with this id, its `payload` decoded to the value that 0.9.0 gives.
+
+        `event_id` is 32 hexadecimal digits, a `uuid.UUID`, 16 bytes or an int. Raises `EventNotFoundError`,
+        `PayloadEncryptedError`, `PayloadUndecodableError`, `CrcMismatchError` or `CorruptFrameError`.
+        """
+        key = id_bytes(event_id)
+        event = read_event(locate(self._view, key))
+        if event.payload_encryption is not None:
+            raise PayloadEncryptedError(
+                f"The payload of event {key.hex()} is encrypted, and this reader holds no keys. "
+                f"get_raw() gives the stored bytes.",
+                path=str(self._path),
+            )
+        try:
+            value = payload_to_json_value(event.payload)
+        except FormatError as error:
+            raise PayloadUndecodableError(
+                f"The payload of event {key.hex()} has no JSON value ({error.reason}). get_raw() gives the stored bytes.",
+                path=str(self._path),
+                offset=error.offset,
+            ) from error
+        return dataclasses.replace(event, payload=value)
+
+    def get_raw(self, event_id: EventId) -> bytes:
+        """The payload bytes as they are stored: MessagePack, or ciphertext for an encrypted event."""
+        return bytes(read_event(locate(self._view, id_bytes(event_id))).payload)
+
+    def check(self, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
+        """Check every frame against its CRC; returns all findings, those of the open included.
+
+        `progress` is called with (rows done, rows in all). Cost: one pass over every byte of the store.
+        """
+        frame_check.check_frames(self._view, progress)
+        return list(self._view.findings)
+
+    def close(self) -> None:
+        """Let go of descriptors. Maps live as long as something that was read from them."""
+        self._descriptors.close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        view = self._view
+        worst = [one for one in view.findings if one.severity != "info"]
+        told = f", {len(worst)} findings" if worst else ""
+        return (
+            f"Reader({str(self._path)!r}, {view.event_count} events in {len(view.segments)} segments{told})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
