@@ -10,23 +10,22 @@ import pytest
 from batpak_analytics.data import demo_store
 from batpak_analytics.errors import PerformanceWarning
 
+# Without a compiler the kernels warn once, on import. That is not the failure of whichever test comes first.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", PerformanceWarning)
+    from batpak_analytics import kernels
+
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 
 
 def pytest_report_header() -> str:
     """Say at the top of every run which implementation is under test."""
-    # Without a compiler the kernels warn once, on import; that is not the failure of whichever test is first.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PerformanceWarning)
-        from batpak_analytics import kernels
-    return (
-        f"batpak: kernels {'compiled' if kernels.COMPILED else 'not compiled'}; reference stores {FIXTURES}"
-    )
+    return f"batpak: kernels {'compiled' if kernels.COMPILED else 'not compiled'}"
 
 
 @pytest.fixture(scope="session")
 def fixture_stores() -> Path:
-    """The committed stores that the Rust engine wrote, each with what that engine read from it (NAME.jsonl)."""
+    """The committed stores that the Rust engine wrote; NAME.jsonl is what that engine read from NAME."""
     return FIXTURES
 
 
