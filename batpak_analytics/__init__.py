@@ -27,13 +27,23 @@ if TYPE_CHECKING:
     from batpak_analytics.data import demo_store as demo_store
     from batpak_analytics.errors import (
         BatpakDamageWarning as BatpakDamageWarning,
+    )
+    from batpak_analytics.errors import (
         BatpakError as BatpakError,
+    )
+    from batpak_analytics.errors import (
         BatpakWarning as BatpakWarning,
+    )
+    from batpak_analytics.errors import (
         PerformanceWarning as PerformanceWarning,
     )
-    from batpak_analytics.frames.read import read_batpak as read_batpak, scan_batpak as scan_batpak
-    from batpak_analytics.model import Event as Event, EventKind as EventKind, Finding as Finding
-    from batpak_analytics.reader import Reader as Reader, open_reader as open_reader
+    from batpak_analytics.frames.read import read_batpak as read_batpak
+    from batpak_analytics.frames.read import scan_batpak as scan_batpak
+    from batpak_analytics.model import Event as Event
+    from batpak_analytics.model import EventKind as EventKind
+    from batpak_analytics.model import Finding as Finding
+    from batpak_analytics.reader import Reader as Reader
+    from batpak_analytics.reader import open_reader as open_reader
 
 __version__ = "0.1.0"
 

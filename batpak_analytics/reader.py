@@ -96,9 +96,7 @@ class Reader:
 
     def findings(self) -> pd.DataFrame:
         """What was found wrong so far: severity, rule, segment, file, offset, what it means and what to do."""
-        frame: pd.DataFrame = import_module("batpak_analytics.frames.findings").findings_frame(
-            self._view.findings
-        )
+        frame: pd.DataFrame = import_module("batpak_analytics.frames.findings").findings_frame(self._view.findings)
         return frame
 
     def get(self, event_id: EventId) -> Event:
@@ -119,7 +117,7 @@ class Reader:
             value = payload_to_json_value(event.payload)
         except FormatError as error:
             raise PayloadUndecodableError(
-                f"The payload of event {key.hex()} has no JSON value ({error.reason}). get_raw() gives the stored bytes.",
+                f"The payload of event {key.hex()} has no JSON value ({error.reason}). get_raw() gives its bytes.",
                 path=str(self._path),
                 offset=error.offset,
             ) from error
@@ -153,9 +151,7 @@ class Reader:
         view = self._view
         worst = [one for one in view.findings if one.severity != "info"]
         told = f", {len(worst)} findings" if worst else ""
-        return (
-            f"Reader({str(self._path)!r}, {view.event_count} events in {len(view.segments)} segments{told})"
-        )
+        return f"Reader({str(self._path)!r}, {view.event_count} events in {len(view.segments)} segments{told})"
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"

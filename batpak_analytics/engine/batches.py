@@ -60,11 +60,7 @@ def resolve_batches(frames: Any, lost_before: Any) -> BatchVerdict:
         if not 1 <= wanted <= MAX_BATCH_RECOVERY_ITEMS:
             dropped.append((int(begin), 0, f"a batch begins with an impossible count of {wanted}"))
             continue
-        if (
-            not last
-            and kinds[end] == KIND_BATCH_COMMIT
-            and _committed(frames, int(begin), end, wanted, lost_before)
-        ):
+        if not last and kinds[end] == KIND_BATCH_COMMIT and _committed(frames, int(begin), end, wanted, lost_before):
             continue
         items = _possible_items(frames, int(begin), end, wanted)
         keep[items] = False

@@ -1,8 +1,8 @@
 """Second copies of one event: the later one wins, as in the reference's index, and the earlier is reported.
 
 A copied segment, or a retry after the idempotency history was lost, puts a frame with a known event id on disk again
-(segments spec 6.2, sidecars spec 21.9). Only a true copy (same id, hash, lane, clock and time) is dropped: two different
-events that share an id are both shown.
+(segments spec 6.2, sidecars spec 21.9). Only a true copy (same id, hash, lane, clock and time) is dropped: two
+different events that share an id are both shown.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from batpak_analytics.engine.segments import SegmentScan
 from batpak_analytics.model import Finding
 
 
-def drop_duplicates(
-    scans: list[SegmentScan], sequences: list[Any], excluded: list[Any], problems: Problems
-) -> None:
+def drop_duplicates(scans: list[SegmentScan], sequences: list[Any], excluded: list[Any], problems: Problems) -> None:
     """Set `excluded` for every row that a later row repeats."""
     folded = [_fold(scan.rows["event_id"]) for scan in scans]
     if not folded:

@@ -32,6 +32,7 @@ class FileIdentity:
 
     @classmethod
     def of(cls, status: os.stat_result) -> FileIdentity:
+        """The identity that a stat gives."""
         return cls(status.st_dev, status.st_ino, status.st_size)
 
     def same_file(self, other: FileIdentity | None) -> bool:
@@ -133,6 +134,7 @@ class DescriptorCache:
                 self._evict()
 
     def close(self) -> None:
+        """Close every descriptor; a later read opens what it needs again."""
         with self._lock:
             while self._open:
                 os.close(self._open.popitem()[1])

@@ -55,6 +55,7 @@ class Listing:
 
     @property
     def highest_id(self) -> int:
+        """The id of the segment that a running writer may still be appending to; 0 without segments."""
         return max((one.segment_id for one in self.segments if not one.moved_aside), default=0)
 
 
@@ -98,9 +99,7 @@ def _open_listing(
         if old is not None and old.identity == identity and old.map is not None:
             file = old
         else:
-            sealed = (
-                moved or segment_id != highest or _ends_in_footer(directory / name, identity, descriptors)
-            )
+            sealed = moved or segment_id != highest or _ends_in_footer(directory / name, identity, descriptors)
             file = open_segment(directory / name, identity, descriptors, mapped=sealed)
         segments.append(ListedSegment(segment_id, file, moved))
     segments.sort(key=lambda one: (one.segment_id, one.moved_aside, one.file.path.name))

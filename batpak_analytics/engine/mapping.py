@@ -35,6 +35,7 @@ class SegmentFile:
 
     @property
     def size_bytes(self) -> int:
+        """The size that was pinned; a file that grew since does not grow here."""
         return self.identity.size
 
     def window(self, low: int, high: int) -> Any:
@@ -53,9 +54,7 @@ class SegmentFile:
         return pa.py_buffer(self.descriptors.read(self.path, self.identity, low, high - low))
 
 
-def open_segment(
-    path: Path, identity: FileIdentity, descriptors: DescriptorCache, *, mapped: bool
-) -> SegmentFile:
+def open_segment(path: Path, identity: FileIdentity, descriptors: DescriptorCache, *, mapped: bool) -> SegmentFile:
     """Pin the file that was listed as `identity`; map it when `mapped` and the system allows it."""
     return SegmentFile(path, identity, map_file(path, identity) if mapped else None, descriptors)
 

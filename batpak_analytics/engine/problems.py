@@ -37,10 +37,12 @@ class Problems:
             self._found.setdefault(key, finding)
 
     def extend(self, findings: tuple[Finding, ...]) -> None:
+        """Record findings that were judged before, when the same unchanged file was scanned."""
         for finding in findings:
             self.add(finding)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
+        """All findings so far."""
         with self._lock:
             return tuple(self._found.values())

@@ -156,8 +156,7 @@ def _parse(file: SegmentFile, offsets: Any, lengths: Any, gaps: list[tuple[int, 
             spans.append((low, high, status))
     kept = offsets[good]
     losses = tuple(
-        Loss(low, high, status, int(np.searchsorted(kept, np.uint64(low))))
-        for low, high, status in sorted(spans)
+        Loss(low, high, status, int(np.searchsorted(kept, np.uint64(low)))) for low, high, status in sorted(spans)
     )
     return FrameScan(kept, lengths[good], frames[good], losses)
 

@@ -23,7 +23,7 @@ from batpak_analytics.errors import (
     CrcMismatchError,
     FormatError,
 )
-from batpak_analytics.format.footer import FooterResult, FooterState, read_footer, untrusted_entries
+from batpak_analytics.format.footer import FooterResult, read_footer, untrusted_entries
 from batpak_analytics.format.layout import (
     FOOTER_TRAILER_SIZE,
     FRAME_CRC,
@@ -36,6 +36,7 @@ from batpak_analytics.format.layout import (
     KIND_BATCH_COMMIT,
     MAX_SEGMENT_HEADER,
     SEGMENT_PREFIX_SIZE,
+    FooterState,
 )
 from batpak_analytics.format.segment import SegmentHeader, read_segment_header
 from batpak_analytics.model import Finding
@@ -174,9 +175,7 @@ def _contradiction(listed: ListedSegment, rows: Any, start: int, end: int) -> st
     """Why the rows cannot be all the committed events of `[start, end)`, or None when they are."""
     offsets = rows["offset"].astype(np.uint64)
     lengths = rows["length"].astype(np.uint64)
-    if len(rows) and (
-        bool((lengths < FRAME_HEADER_SIZE).any()) or int(offsets.max()) > end or int(offsets[0]) < start
-    ):
+    if len(rows) and (bool((lengths < FRAME_HEADER_SIZE).any()) or int(offsets.max()) > end or int(offsets[0]) < start):
         return "a row points outside the frames"
     ends = offsets + lengths
     if len(rows) and int(ends.max()) > end:
@@ -228,9 +227,7 @@ def _adopt_numbers(rows: Any, entries: Any) -> Any:
     return numbered
 
 
-def _report_footer(
-    listed: ListedSegment, footer: FooterResult, frames: FrameScan, problems: Problems
-) -> None:
+def _report_footer(listed: ListedSegment, footer: FooterResult, frames: FrameScan, problems: Problems) -> None:
     """Say what an unusable footer proves: that it is damaged, and which events it lists that are gone."""
     if footer.state in (FooterState.ABSENT, FooterState.TRUSTED):
         return
@@ -258,9 +255,7 @@ def _report_footer(
         )  # fmt: skip
 
 
-def _report_losses(
-    listed: ListedSegment, frames: FrameScan, problems: Problems, *, last: bool, region_end: int
-) -> int:
+def _report_losses(listed: ListedSegment, frames: FrameScan, problems: Problems, *, last: bool, region_end: int) -> int:
     """One finding per damaged place; returns the bytes in which events may have been lost."""
     lost = 0
     for loss in frames.losses:
@@ -295,9 +290,7 @@ def _is_footer_remnant(listed: ListedSegment, loss: Loss) -> bool:
     return claims_start and trailer[12:] in (b"SDX3", b"SDX2")
 
 
-def _report_batches(
-    listed: ListedSegment, frames: FrameScan, verdict: BatchVerdict, problems: Problems
-) -> None:
+def _report_batches(listed: ListedSegment, frames: FrameScan, verdict: BatchVerdict, problems: Problems) -> None:
     for row, count, why in verdict.dropped:
         problems.add(
             _finding(listed, "info" if count or "impossible" not in why else "error", "batch-incomplete",
@@ -306,9 +299,7 @@ def _report_batches(
         )  # fmt: skip
 
 
-def _finding(
-    listed: ListedSegment, severity: Any, rule: str, offset: int, meaning: str, action: str
-) -> Finding:
+def _finding(listed: ListedSegment, severity: Any, rule: str, offset: int, meaning: str, action: str) -> Finding:
     return Finding(
         severity=severity,
         rule=rule,

@@ -39,7 +39,7 @@ def check_names(listing: Listing, problems: Problems) -> None:
     """Report names that end in .fbat and are no segment, and segments that the reference cannot point-read."""
     for name in listing.malformed_names:
         problems.add(
-            Finding("warning", "segment-name", None, name, None, "This name is no segment number, so the file was not read.",
+            Finding("warning", "segment-name", None, name, None, "This is no segment number; the file was not read.",
                     "If it is a segment, give it back its number (000042.fbat).")
         )  # fmt: skip
     for one in listing.segments:

@@ -32,9 +32,7 @@ def _completes(scan: SegmentScan, following: SegmentScan) -> bool:
     if len(marker) == 0 or int(marker[0]) != scan.open_batch.remaining:
         return False
     first = frames[marker[0]]
-    return (
-        bool(first["kind"] == KIND_BATCH_COMMIT) and first["event_id"].tobytes() == scan.open_batch.batch_id
-    )
+    return bool(first["kind"] == KIND_BATCH_COMMIT) and first["event_id"].tobytes() == scan.open_batch.batch_id
 
 
 def _with_waiting(scan: SegmentScan) -> SegmentScan:

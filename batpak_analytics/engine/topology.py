@@ -143,6 +143,4 @@ def _report_orphans(moved: list[ListedSegment], problems: Problems) -> None:
 
 
 def _note(problems: Problems, rule: str, meaning: str) -> None:
-    problems.add(
-        Finding("info", rule, None, MARKER_NAME, None, f"{meaning[:1].upper()}{meaning[1:]}.", NEXT_OPEN)
-    )
+    problems.add(Finding("info", rule, None, MARKER_NAME, None, f"{meaning[:1].upper()}{meaning[1:]}.", NEXT_OPEN))

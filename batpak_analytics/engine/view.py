@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ class SegmentRows:
 
     @property
     def mapped(self) -> bool:
+        """Whether windows are slices of a map rather than reads."""
         return self.file.map is not None
 
     def window(self, low: int, high: int) -> Any:
@@ -91,6 +93,7 @@ class View:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
+        """What was found wrong so far, by the open and by the reads since."""
         return self.problems.findings
 
     @property
@@ -106,9 +109,7 @@ class View:
     @property
     def last_sequence(self) -> int | None:
         """The highest global sequence in the view, hidden rows included; None for an empty store."""
-        return max(
-            (int(segment.sequence.max()) for segment in self.segments if len(segment.rows)), default=None
-        )
+        return max((int(segment.sequence.max()) for segment in self.segments if len(segment.rows)), default=None)
 
     def note(self, finding: Finding) -> None:
         """Record damage met while reading. In `on_damage="raise"`, damage that a reference read refuses is raised."""
@@ -118,9 +119,7 @@ class View:
     @contextmanager
     def pinned(self) -> Iterator[None]:
         """Hold every file that is not mapped open, so that a stream fails before its first batch or not at all."""
-        files = [
-            (one.file.path, one.file.identity) for one in self.segments if not one.mapped and one.size_bytes
-        ]
+        files = [(one.file.path, one.file.identity) for one in self.segments if not one.mapped and one.size_bytes]
         with self.descriptors.holding(files):
             yield
 
@@ -151,8 +150,7 @@ def build_view(
     drop_duplicates(found, sequences, excluded, problems)
     _forget(scans, found)
     segments = tuple(
-        _segment_rows(scan, listing, *rest)
-        for scan, *rest in zip(found, sequences, sources, excluded, strict=True)
+        _segment_rows(scan, listing, *rest) for scan, *rest in zip(found, sequences, sources, excluded, strict=True)
     )
     return View(str(path), segments, _runs(segments), keyset, hidden, listing, problems, descriptors)
 
@@ -166,14 +164,12 @@ def require_directory(path: Path) -> None:
         )
     if not path.is_dir():
         raise NotAStoreError(
-            f"{path} is a file, and a batpak store is a directory of *.fbat segments. Give the directory that holds it.",
+            f"{path} is a file, and a store is a directory of *.fbat segments. Give the directory that holds it.",
             path=str(path),
         )
 
 
-def _segment_rows(
-    scan: SegmentScan, listing: Listing, sequence: Any, source: Any, excluded: Any
-) -> SegmentRows:
+def _segment_rows(scan: SegmentScan, listing: Listing, sequence: Any, source: Any, excluded: Any) -> SegmentRows:
     listed = scan.listed
     sealed = listed.segment_id != listing.highest_id or scan.footer_state == "trusted"
     return SegmentRows(
@@ -202,10 +198,7 @@ def _runs(segments: tuple[SegmentRows, ...]) -> tuple[Run, ...]:
     where, row = where[order], row[order]
     breaks = np.flatnonzero((np.diff(where) != 0) | (np.diff(row) != 1)) + 1
     edges = [0, *breaks.tolist(), len(row)]
-    return tuple(
-        Run(int(where[start]), int(row[start]), int(row[stop - 1]) + 1)
-        for start, stop in zip(edges[:-1], edges[1:], strict=True)
-    )
+    return tuple(Run(int(where[start]), int(row[start]), int(row[stop - 1]) + 1) for start, stop in pairwise(edges))
 
 
 def _ascending(segments: tuple[SegmentRows, ...], filled: list[int]) -> bool:

@@ -2,12 +2,13 @@
 
 Hidden ranges are half-open ranges of global sequence (sidecars spec 8) and carry no event ids. Where a row's number was
 counted rather than recorded, and frames before it may be missing or a compaction renumbered, the true number lies in an
-interval. A row whose interval meets a hidden range is hidden and reported: showing what was taken back is the worse error.
+interval. A row whose interval meets a hidden range is hidden and reported: to show what was taken back is worse.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,13 +39,13 @@ def load_hidden(listing: Listing) -> HiddenRanges:
         return visibility.decode(data)
     except FutureVersionError as error:
         raise FutureVersionError(
-            f"{path} was written by a newer batpak ({error}). Which events are hidden is unknown, so nothing is shown; "
+            f"{path} was written by a newer batpak ({error}). Which events are hidden is unknown, so none is shown; "
             f"update batpak-analytics.",
             path=str(path),
         ) from error
     except FormatError as error:
         raise HiddenRangesCorruptError(
-            f"{path} is damaged ({error.reason} at byte {error.offset}). Which events are hidden is unknown, so nothing "
+            f"{path} is damaged ({error.reason} at byte {error.offset}). Which events are hidden is unknown, so none "
             f"is shown. Restore the file from a backup, or remove it if the owner agrees to reveal cancelled events.",
             path=str(path),
             offset=error.offset,
@@ -78,7 +79,7 @@ def hidden_rows(
             problems.add(
                 Finding("warning", "hidden-ambiguous", scan.listed.segment_id, scan.listed.file.path.name,
                         int(scan.rows["offset"][first]),
-                        f"Cancelled events cannot be told apart from their neighbours here: {int(unsure.sum())} rows from "
+                        f"Cancelled events cannot be told apart from their neighbours here: {int(unsure.sum())} from "
                         f"sequence {int(sequence[first])} on may be hidden ones, and are left out.",
                         "Restore the index image (index.fbati) or the footer that held the numbers.")
             )  # fmt: skip
@@ -111,7 +112,7 @@ def _counted_runs(scans: list[SegmentScan], sequences: list[Any], sources: list[
     for index, source in enumerate(sources):
         counted = source == SYNTHESISED
         edges = [0, *(np.flatnonzero(np.diff(counted.astype(np.int8))) + 1).tolist(), len(counted)]
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             if start == stop:
                 continue
             if counted[start]:
