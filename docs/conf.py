@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version as installed_version
+from batpak_analytics import __version__
 
 project = "batpak-analytics"
 author = "the batpak-analytics authors"
 project_copyright = "2026, the batpak-analytics authors"
-release = version = installed_version("batpak-analytics")
+release = version = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "jupyter_execute"]

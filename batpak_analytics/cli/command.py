@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NoReturn
 
+from batpak_analytics import __version__
 from batpak_analytics.errors import BatpakError
 
 OK, FINDINGS, FAILED = 0, 1, 2
@@ -70,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"batpak-analytics {_version()}")
+    parser.add_argument("--version", action="version", version=f"batpak-analytics {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     _add_demo(commands)
     _add_info(commands)
@@ -235,15 +236,6 @@ def _position(text: str) -> int | str | datetime:
     if re.fullmatch(r"[0-9a-fA-F]{32}", text.replace("-", "")):
         return text
     return int(text) if text.isdecimal() else _moment(text)
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("batpak-analytics")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def _complain(message: str, code: int) -> int:
