@@ -72,6 +72,7 @@ __all__ = [
 ]
 
 _KERNELS: Final = {
+    "wire": (),
     "walk": ("check_frames", "walk_frames"),
     "frames": ("parse_frames", "unescape"),
     "strings": ("intern_strings",),

@@ -1,0 +1,360 @@
+"""Walk and check frames: twin of ``walk_frames`` and ``check_frames`` in ``format/rows.py``.
+
+The CRC of a run of frames is taken in one fast pass and must equal what the frames' *stored* CRCs combine to:
+appending ``n`` bytes multiplies a CRC by ``x^(8n)`` modulo the polynomial (as zlib's ``crc32_combine``). Only
+a run where the two differ is looked at frame by frame.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cython
+import numpy as np
+
+from batpak_analytics.format.layout import MAX_FRAME_PAYLOAD
+
+try:
+    from isal.isal_zlib import crc32 as _fast_crc32
+except ImportError:  # the table in here is faster than the standard library's zlib
+    _fast_crc32 = None
+
+p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
+u32 = cython.typedef(cython.uint)
+u64 = cython.typedef(cython.ulonglong)
+
+# Statuses as in format/layout.py (a C constant each, for the loops without the interpreter).
+OK = cython.declare(cython.int, 0)
+BAD_CRC = cython.declare(cython.int, 1)
+BOUNDS = cython.declare(cython.int, 2)
+TOO_LARGE = cython.declare(cython.int, 4)
+PAST_END = cython.declare(cython.int, 5)
+END = cython.declare(cython.int, 6)
+PENDING = cython.declare(cython.int, 255)  # well placed, CRC not looked at yet
+LIMIT = cython.declare(u64, MAX_FRAME_PAYLOAD)
+
+CHUNK_FRAMES = cython.declare(cython.Py_ssize_t, 4096)
+CHUNK_BYTES = cython.declare(u64, 1 << 20)  # a run that stays in the processor's cache between its two passes
+FEW_FRAMES = cython.declare(cython.Py_ssize_t, 4)  # below this a run is not worth a call
+
+# -- CRC-32 (IEEE, reflected), eight bytes a step --------------------------------------------------------
+POLYNOMIAL = cython.declare(u32, 0xEDB88320)
+CRC_TABLE = cython.declare(u32[2048])  # eight tables of 256
+NIBBLES = cython.declare(u32[16])  # what four bits shifted out come back as
+POWERS = cython.declare(u32[64])  # x^(8 * 2^k)
+SHIFTS = cython.declare(u32[16384])  # x^(8n) for short n, filled when first needed; 0 is no power of x
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _be32(data: p_bytes, at: u64) -> u32:
+    return (
+        (cython.cast(u32, data[at]) << 24)
+        | (cython.cast(u32, data[at + 1]) << 16)
+        | (cython.cast(u32, data[at + 2]) << 8)
+        | cython.cast(u32, data[at + 3])
+    )
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _crc_step(crc: u32, data: p_bytes, at: u64) -> u32:
+    """Eight bytes at once (slicing-by-8); ``crc`` is the running value, inverted as in every CRC-32."""
+    low: u32 = crc ^ (
+        cython.cast(u32, data[at])
+        | (cython.cast(u32, data[at + 1]) << 8)
+        | (cython.cast(u32, data[at + 2]) << 16)
+        | (cython.cast(u32, data[at + 3]) << 24)
+    )
+    return (
+        CRC_TABLE[1792 + (low & 255)]
+        ^ CRC_TABLE[1536 + ((low >> 8) & 255)]
+        ^ CRC_TABLE[1280 + ((low >> 16) & 255)]
+        ^ CRC_TABLE[1024 + (low >> 24)]
+        ^ CRC_TABLE[768 + data[at + 4]]
+        ^ CRC_TABLE[512 + data[at + 5]]
+        ^ CRC_TABLE[256 + data[at + 6]]
+        ^ CRC_TABLE[data[at + 7]]
+    )
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _crc(data: p_bytes, at: u64, size: u64) -> u32:
+    crc: u32 = ~cython.cast(u32, 0)
+    end: u64 = at + size
+    while end - at >= 8:
+        crc = _crc_step(crc, data, at)
+        at += 8
+    while at < end:
+        crc = CRC_TABLE[(crc ^ data[at]) & 255] ^ (crc >> 8)
+        at += 1
+    return ~crc
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _times_x(value: u32) -> u32:
+    return (value >> 1) ^ (POLYNOMIAL & (0 - (value & 1)))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _multiply(left: u32, right: u32) -> u32:
+    """The product of two polynomials modulo the CRC's; reflected, so bit 31 is the constant term."""
+    multiples: u32[16]
+    product: u32 = 0
+    k: cython.int
+    multiples[0] = 0
+    multiples[8] = right
+    multiples[4] = _times_x(right)
+    multiples[2] = _times_x(multiples[4])
+    multiples[1] = _times_x(multiples[2])
+    for k in range(3, 16):
+        if k & (k - 1):
+            multiples[k] = multiples[k & (k - 1)] ^ multiples[k & -k]
+    for k in range(8):
+        product = (product >> 4) ^ NIBBLES[product & 15] ^ multiples[(left >> (4 * k)) & 15]
+    return product
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _shift(size: u64) -> u32:
+    """``x^(8 * size)``: what a CRC is multiplied by when ``size`` bytes follow."""
+    left: u64 = size
+    power: cython.int = 0
+    value: u32 = cython.cast(u32, 1) << 31
+    if size < 16384 and SHIFTS[size]:
+        return SHIFTS[size]
+    while left:
+        if left & 1:
+            value = _multiply(value, POWERS[power])
+        left >>= 1
+        power += 1
+    if size < 16384:
+        SHIFTS[size] = value
+    return value
+
+
+@cython.cfunc
+def _fill_tables() -> cython.void:
+    n: cython.int
+    k: cython.int
+    value: u32
+    for n in range(256):
+        value = n
+        for k in range(8):
+            value = _times_x(value)
+        CRC_TABLE[n] = value
+    for n in range(256):
+        value = CRC_TABLE[n]
+        for k in range(1, 8):
+            value = CRC_TABLE[value & 255] ^ (value >> 8)
+            CRC_TABLE[256 * k + n] = value
+    for n in range(16):
+        value = n
+        for k in range(4):
+            value = _times_x(value)
+        NIBBLES[n] = value
+    POWERS[0] = cython.cast(u32, 1) << 23  # x^8
+    for n in range(1, 64):
+        POWERS[n] = _multiply(POWERS[n - 1], POWERS[n - 1])
+
+
+_fill_tables()
+
+
+# -- frames ----------------------------------------------------------------------------------------------
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _combined(data: p_bytes, offsets: cython.pointer[u64], lengths: cython.pointer[u32], count: cython.Py_ssize_t) -> u32:
+    """The CRC of a run of frames, headers included, as their stored CRCs say it should be."""
+    crc: u32 = 0
+    i: cython.Py_ssize_t
+    at: u64
+    for i in range(count):
+        at = offsets[i]
+        crc = ~_crc_step(~crc, data, at)
+        crc = _multiply(crc, _shift(lengths[i] - 8)) ^ _be32(data, at + 4)
+    return crc
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _check_each(
+    data: p_bytes,
+    offsets: cython.pointer[u64],
+    lengths: cython.pointer[u32],
+    statuses: cython.pointer[cython.uchar],
+    count: cython.Py_ssize_t,
+) -> cython.void:
+    i: cython.Py_ssize_t
+    good: cython.bint
+    for i in range(count):
+        good = _crc(data, offsets[i] + 8, lengths[i] - 8) == _be32(data, offsets[i] + 4)
+        statuses[i] = OK if good else BAD_CRC
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _run_end(
+    offsets: cython.pointer[u64],
+    lengths: cython.pointer[u32],
+    statuses: cython.pointer[cython.uchar],
+    first: cython.Py_ssize_t,
+    count: cython.Py_ssize_t,
+) -> cython.Py_ssize_t:
+    """The end of the run of well placed frames, back to back, that starts with row ``first``."""
+    i: cython.Py_ssize_t = first
+    size: u64 = 0
+    while i < count and statuses[i] == PENDING and size < CHUNK_BYTES:
+        if i > first and offsets[i] != offsets[i - 1] + lengths[i - 1]:
+            break
+        size += lengths[i]
+        i += 1
+    return i
+
+
+@cython.cfunc
+def _settle(view, data: p_bytes, offsets, lengths, statuses) -> cython.void:
+    """Replace PENDING by FRAME_OK or FRAME_CRC; every pending row lies inside the buffer."""
+    starts: u64[::1] = offsets
+    sizes: u32[::1] = lengths
+    verdicts: cython.uchar[::1] = statuses
+    count: cython.Py_ssize_t = verdicts.shape[0]
+    first: cython.Py_ssize_t = 0
+    end: cython.Py_ssize_t
+    k: cython.Py_ssize_t
+    low: u64
+    high: u64
+    wanted: u32
+    while first < count:
+        if verdicts[first] != PENDING:
+            first += 1
+            continue
+        end = _run_end(cython.address(starts[0]), cython.address(sizes[0]), cython.address(verdicts[0]), first, count)
+        wanted = 0
+        if _fast_crc32 is not None and end - first >= FEW_FRAMES:
+            low = starts[first]
+            high = starts[end - 1] + sizes[end - 1]
+            with cython.nogil:
+                wanted = _combined(data, cython.address(starts[first]), cython.address(sizes[first]), end - first)
+            if _fast_crc32(view[low:high]) == wanted:
+                for k in range(first, end):
+                    verdicts[k] = OK
+                first = end
+                continue
+        with cython.nogil:
+            _check_each(
+                data,
+                cython.address(starts[first]),
+                cython.address(sizes[first]),
+                cython.address(verdicts[first]),
+                end - first,
+            )
+        first = end
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _hop(
+    data: p_bytes, start: u64, end: u64, limit: u64, offsets: u64[::1], lengths: u32[::1], why: cython.pointer[cython.int]
+) -> cython.Py_ssize_t:
+    """Follow the length fields for as many frames as fit the arrays or a chunk; ``why`` it stopped."""
+    i: cython.Py_ssize_t = 0
+    at: u64 = start
+    size: u64
+    why[0] = PENDING
+    while i < offsets.shape[0] and at - start < CHUNK_BYTES:
+        if end - at < 8:
+            why[0] = END
+            break
+        size = _be32(data, at)
+        if size > limit:
+            why[0] = TOO_LARGE
+            break
+        if size > end - at - 8:
+            why[0] = PAST_END
+            break
+        offsets[i] = at
+        lengths[i] = cython.cast(u32, size + 8)
+        at += size + 8
+        i += 1
+    return i
+
+
+def walk_frames(buffer: Any, start: int, end: int, limit: int = MAX_FRAME_PAYLOAD) -> tuple[Any, Any, int, int]:
+    """See ``format.rows.walk_frames``."""
+    view = np.frombuffer(buffer, np.uint8)
+    bytes_view: cython.const[cython.uchar][::1] = view
+    stop: u64 = min(max(end, 0), bytes_view.shape[0])
+    at: u64 = min(max(start, 0), stop)
+    most: u64 = min(max(limit, 0), 0xFFFFFFF7)
+    why: cython.int = PENDING
+    found: cython.Py_ssize_t
+    offsets = np.empty(CHUNK_FRAMES, np.uint64)
+    lengths = np.empty(CHUNK_FRAMES, np.uint32)
+    starts: u64[::1] = offsets
+    sizes: u32[::1] = lengths
+    chunks: list = [(offsets[:0], lengths[:0])]
+    while why == PENDING:
+        with cython.nogil:
+            found = _hop(cython.address(bytes_view[0]), at, stop, most, starts, sizes, cython.address(why))
+        statuses = np.full(found, PENDING, np.uint8)
+        _settle(view, cython.address(bytes_view[0]), offsets[:found], lengths[:found], statuses)
+        bad = np.flatnonzero(statuses)
+        if bad.size:
+            found = bad[0]
+            why = BAD_CRC
+        if found:
+            chunks.append((offsets[:found].copy(), lengths[:found].copy()))
+            at = starts[found - 1] + sizes[found - 1]
+    all_offsets, all_lengths = zip(*chunks, strict=True)
+    return np.concatenate(all_offsets), np.concatenate(all_lengths), max(start, int(at)), why
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _place(data: p_bytes, total: u64, offsets: u64[::1], lengths: u32[::1], statuses: cython.uchar[::1]) -> cython.void:
+    i: cython.Py_ssize_t
+    size: u64
+    for i in range(offsets.shape[0]):
+        size = lengths[i]
+        if size < 8 or offsets[i] > total or size > total - offsets[i] or _be32(data, offsets[i]) != size - 8:
+            statuses[i] = BOUNDS
+        elif size - 8 > LIMIT:
+            statuses[i] = TOO_LARGE
+        else:
+            statuses[i] = PENDING
+
+
+def check_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True) -> Any:
+    """See ``format.rows.check_frames``; without ``check_crc`` only the place and the length are looked at."""
+    view = np.frombuffer(buffer, np.uint8)
+    bytes_view: cython.const[cython.uchar][::1] = view
+    starts = np.ascontiguousarray(offsets, np.uint64)
+    sizes = np.ascontiguousarray(lengths, np.uint32)
+    if starts.shape != sizes.shape:
+        raise ValueError("offsets and lengths differ in length. Pass one length for each offset.")
+    statuses = np.empty(len(starts), np.uint8)
+    _place(cython.address(bytes_view[0]), bytes_view.shape[0], starts, sizes, statuses)
+    if check_crc:
+        _settle(view, cython.address(bytes_view[0]), starts, sizes, statuses)
+    else:
+        statuses[statuses == PENDING] = OK
+    return statuses
