@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 Severity = Literal["info", "warning", "error"]
 
@@ -89,7 +89,8 @@ def _no_extensions() -> Mapping[str, bytes]:
 class Event:
     """One event as its frame holds it. Ids are 16 big-endian bytes; ``causation_id`` None means no cause.
 
-    ``payload`` is the stored bytes: MessagePack, or ciphertext when ``payload_encryption`` is set.
+    ``payload`` is the stored bytes (MessagePack, or ciphertext when ``payload_encryption`` is set), and in what
+    ``Reader.get`` returns the decoded value, with ``global_sequence`` set, which no frame holds.
     ``payload_size`` is what the header says, which for a batch marker is the number of items.
     """
 
@@ -104,11 +105,12 @@ class Event:
     content_hash: bytes
     payload_version: int
     payload_encryption: PayloadEncryption | None
-    payload: bytes
+    payload: Any
     hash_chain: HashChain | None
     entity: str
     scope: str
     extensions: Mapping[str, bytes] = field(default_factory=_no_extensions)
+    global_sequence: int | None = None
 
     @property
     def coordinate(self) -> Coordinate:
@@ -123,6 +125,7 @@ class Event:
     def __repr__(self) -> str:
         cause = "" if self.causation_id is None else f", cause=…{self.causation_id.hex()[-8:]}"
         sealed = ", encrypted" if self.payload_encryption is not None else ""
+        payload = f"{len(self.payload)} bytes" if isinstance(self.payload, bytes) else f"payload={self.payload!r:.60}"
         return (
             f"Event(…{self.event_id.hex()[-8:]}, {self.entity!r} @ {self.scope!r}, kind={self.kind}, "
             f"clock={self.position.clock}, lane={self.position.lane}{cause}, "

@@ -106,7 +106,8 @@ class Reader:
         `PayloadEncryptedError`, `PayloadUndecodableError`, `CrcMismatchError` or `CorruptFrameError`.
         """
         key = id_bytes(event_id)
-        event = read_event(locate(self._view, key))
+        place = locate(self._view, key)
+        event = read_event(place)
         if event.payload_encryption is not None:
             raise PayloadEncryptedError(
                 f"The payload of event {key.hex()} is encrypted, and this reader holds no keys. "
@@ -121,7 +122,7 @@ class Reader:
                 path=str(self._path),
                 offset=error.offset,
             ) from error
-        return dataclasses.replace(event, payload=value)
+        return dataclasses.replace(event, payload=value, global_sequence=place.global_sequence)
 
     def get_raw(self, event_id: EventId) -> bytes:
         """The payload bytes as they are stored: MessagePack, or ciphertext for an encrypted event."""
