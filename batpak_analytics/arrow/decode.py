@@ -1,0 +1,234 @@
+"""Frames of one chunk of rows: parsed, checked against the index, their payload bytes taken out.
+
+A frame that cannot be read leaves its frame columns null and a finding; nothing in the data raises.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from batpak_analytics import kernels
+from batpak_analytics.arrow.chunks import Chunk
+from batpak_analytics.arrow.contradictions import contradictions
+from batpak_analytics.arrow.windows import Window, windows
+from batpak_analytics.format.event import decode_event
+from batpak_analytics.format.layout import (
+    FRAME_CRC,
+    FRAME_HEADER_SIZE,
+    FRAME_MALFORMED,
+    FRAME_OK,
+    FooterState,
+)
+from batpak_analytics.format.rows import minimal_int_bytes
+from batpak_analytics.model import Finding
+
+Array = npt.NDArray[Any]
+
+HEADER_COLUMNS = {
+    "timestamp": "timestamp_us",
+    "flags": "flags",
+    "payload_version": "payload_version",
+    "payload_size": "payload_size",
+    "content_hash": "content_hash",
+}
+MAX_FRAME_FINDINGS = 1000
+"""Findings about frames listed one by one for each segment; one more says that there are others."""
+
+_MEANING = {
+    FRAME_CRC: (
+        "frame-crc",
+        "the bytes of this frame do not give its CRC: it was damaged after it was written.",
+    ),
+    FRAME_MALFORMED: ("frame-unreadable", "this frame has a good CRC but does not hold an event."),
+}
+_OUTSIDE = ("frame-unreadable", "the index points at bytes that are not one frame of this length.")
+_ACTION = "Its index columns are shown, its frame columns are null. Restore the file from a backup if there is one."
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a scan takes from frames: header columns, extensions, payload bytes, dispositions, the frame
+    itself.
+    """
+
+    header: frozenset[str] = frozenset()
+    extensions: bool = False
+    payload: bool = False
+    disposition: bool = False
+    raw: bool = False
+
+
+@dataclass(slots=True)
+class Decoded:
+    """The frames of one chunk, in the order of its groups.
+
+    `corrections` are the values of intact frames that contradict their index row, by position. `data` and
+    `offsets` are payload bytes; `views` are 16-byte Arrow views into `buffers`.
+    """
+
+    ok: Array
+    encrypted: Array
+    shredded: Array
+    header: dict[str, Array] = field(default_factory=dict)
+    extensions: list[bytes] = field(default_factory=list)
+    data: Array = field(default_factory=lambda: np.zeros(0, np.uint8))
+    offsets: Array = field(default_factory=lambda: np.zeros(1, np.int64))
+    views: Array = field(default_factory=lambda: np.zeros((0, 4), "<i4"))
+    buffers: list[Any] = field(default_factory=list)
+    corrections: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+
+class Decoder:
+    """Decodes chunks of one scan. Holds nothing of them; safe to share between threads."""
+
+    def __init__(self, view: Any, needs: Needs) -> None:
+        self.view = view
+        self.needs = needs
+        self._noted: Counter[int] = Counter()
+        self._lock = threading.Lock()
+
+    def decode(self, chunk: Chunk) -> Decoded:
+        """Read and parse the frames of `chunk`."""
+        parts = [part for group in chunk.groups for part in self._parts(group)]
+        return parts[0] if len(parts) == 1 and not self.needs.raw else _joined(parts, self.needs)
+
+    def _parts(self, group: Any) -> Iterator[Decoded]:
+        segment = self.view.segments[group.segment]
+        for window in windows(segment, group.rows):
+            yield self._part(segment, window)
+
+    def _part(self, segment: Any, window: Window) -> Decoded:
+        frames = kernels.parse_frames(window.buffer, window.offsets, window.lengths)
+        ok = frames["status"] == FRAME_OK
+        encrypted = (frames["encrypted"] != 0) & ok
+        part = Decoded(ok, encrypted, self._shredded(window, frames, encrypted))
+        if not ok.all():
+            self._note_bad(segment, window, frames)
+        if segment.footer_state == FooterState.TRUSTED:  # other rows were made from these very frames
+            part.corrections = contradictions(segment, window.rows, frames, window.buffer)
+            self._note_contradictions(segment, window, part.corrections)
+        for name in self.needs.header:
+            part.header[name] = _header(frames, name)
+        if self.needs.extensions:
+            part.extensions = _extensions(frames, window.buffer)
+        if self.needs.payload:
+            part.data, part.offsets = kernels.unescape(window.buffer, frames)
+        if self.needs.raw:
+            part.views, part.buffers = _views(window, ok), [window.buffer]
+        return part
+
+    def _shredded(self, window: Window, frames: Array, encrypted: Array) -> Array:
+        """Encrypted rows whose key is not in the keyset. Without a keyset file nothing can be said of a
+        key.
+        """
+        shredded = np.zeros(len(frames), bool)
+        if self.needs.disposition and self.view.keyset is not None and encrypted.any():
+            scopes = self.view.keyset.scopes
+            for at in np.flatnonzero(encrypted).tolist():
+                shredded[at] = keyscope_id(window, frames[at], at) not in scopes
+        return shredded
+
+    def _note_bad(self, segment: Any, window: Window, frames: Array) -> None:
+        for at in np.flatnonzero(frames["status"] != FRAME_OK).tolist():
+            status = int(frames["status"][at])
+            rule, meaning = _MEANING.get(status, _OUTSIDE)
+            if not self._note(segment, rule, window.rows[at], meaning, _ACTION, "error"):
+                return
+
+    def _note_contradictions(self, segment: Any, window: Window, found: dict[int, dict[str, Any]]) -> None:
+        for at, columns in found.items():
+            meaning = f"the footer row and the frame differ in {', '.join(columns)}; both have a good CRC."
+            action = "The frame is shown wherever frames are read. Keep the file and report how it was written."
+            if not self._note(segment, "frame-contradicts-index", window.rows[at], meaning, action, "warning"):
+                return
+
+    def _note(self, segment: Any, rule: str, row: int, meaning: str, action: str, severity: Any) -> bool:
+        """Add one finding, with the offset that the row names; False once the segment has had its share."""
+        with self._lock:
+            self._noted[segment.segment_id] += 1
+            noted = self._noted[segment.segment_id]
+        offset: int | None = int(segment.rows["offset"][row])
+        if noted > MAX_FRAME_FINDINGS:
+            rule, offset = "frame-findings-cut", None
+            meaning = f"more than {MAX_FRAME_FINDINGS} frames of this segment have findings; not all are listed."
+        self.view.note(Finding(severity, rule, segment.segment_id, segment.name, offset, meaning, action))
+        return noted <= MAX_FRAME_FINDINGS
+
+
+def _header(frames: Array, name: str) -> Array:
+    values = frames[HEADER_COLUMNS[name]]
+    if name == "content_hash":
+        return np.frombuffer(values.tobytes(), np.uint8).reshape(-1, 32)
+    return np.ascontiguousarray(values)
+
+
+def _extensions(frames: Array, buffer: Any) -> list[bytes]:
+    """The MessagePack map of each row, empty where it has no entries."""
+    starts, ends = frames["extensions_start"].astype(np.int64), frames["extensions_end"].astype(np.int64)
+    found = [b""] * len(frames)
+    view = memoryview(buffer)
+    for at in np.flatnonzero((frames["status"] == FRAME_OK) & (ends - starts > 1)).tolist():
+        found[at] = bytes(view[starts[at] : ends[at]])
+    return found
+
+
+def keyscope_id(window: Window, frame: Any, at: int) -> bytes:
+    """The id of the key that sealed a payload: an int-array in every frame that batpak writes, else parsed
+    in full.
+    """
+    view = memoryview(window.buffer).cast("B")
+    start, end = int(frame["keyscope_start"]), int(frame["keyscope_end"])
+    found = minimal_int_bytes(view, start, end)
+    if found and len(found) < 16 and view[start - 1] == 0x90 | len(found):
+        return found
+    if found and view[start - 3] == 0xDC and int.from_bytes(view[start - 2 : start], "big") == len(found):
+        return found
+    body = int(window.offsets[at]) + FRAME_HEADER_SIZE
+    event = decode_event(view, body, int(window.offsets[at]) + int(window.lengths[at]))
+    return event.payload_encryption.keyscope_id if event.payload_encryption else b""
+
+
+def _views(window: Window, ok: Array) -> Array:
+    """Arrow's 16-byte views: length, first four bytes, buffer, offset. The first four bytes are the length's
+    own.
+    """
+    views = np.zeros((len(ok), 4), "<i4")
+    views[:, 0] = window.lengths
+    views[:, 1] = (window.lengths - np.uint32(FRAME_HEADER_SIZE)).astype(">u4").view("<i4")
+    views[:, 3] = window.offsets
+    views[~ok] = 0
+    return views
+
+
+def _joined(parts: list[Decoded], needs: Needs) -> Decoded:
+    """The parts of a chunk as one."""
+    firsts = np.cumsum([0, *(len(part.ok) for part in parts)]).tolist()
+    whole = Decoded(
+        _concatenated([part.ok for part in parts]),
+        _concatenated([part.encrypted for part in parts]),
+        _concatenated([part.shredded for part in parts]),
+    )
+    whole.header = {name: _concatenated([part.header[name] for part in parts]) for name in needs.header}
+    whole.extensions = [text for part in parts for text in part.extensions]
+    for number, (first, part) in enumerate(zip(firsts, parts, strict=False)):
+        whole.corrections |= {first + at: columns for at, columns in part.corrections.items()}
+        part.views[:, 2] = number
+    whole.views = _concatenated([part.views for part in parts])
+    whole.buffers = [buffer for part in parts for buffer in part.buffers]
+    if needs.payload:
+        whole.data = _concatenated([part.data for part in parts])
+        bases = np.cumsum([0, *(part.offsets[-1] for part in parts)])
+        ends = [part.offsets[1:] + base for part, base in zip(parts, bases, strict=False)]
+        whole.offsets = np.concatenate([[0], *ends]).astype(np.int64)
+    return whole
+
+
+def _concatenated(arrays: list[Array]) -> Array:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

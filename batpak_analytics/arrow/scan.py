@@ -1,0 +1,428 @@
+"""`Scan`: a chosen set of events and columns of one view, read when asked for, as Arrow batches or a
+DataFrame.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from html import escape
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from batpak_analytics.arrow.chunks import Chunk, chunks, pieces
+from batpak_analytics.arrow.columns import LabelSpace
+from batpak_analytics.arrow.explain import Explanation, SegmentPlan
+from batpak_analytics.arrow.filters import RowFilter, parse_filters
+from batpak_analytics.arrow.memory import available_bytes, estimate_bytes, refuse_if_too_large
+from batpak_analytics.arrow.payload import PayloadPlan
+from batpak_analytics.arrow.planning import payload_plan
+from batpak_analytics.arrow.reading import BatchBuilder, needs_of
+from batpak_analytics.arrow.schema import (
+    INDEX_SCHEMA,
+    Projection,
+    Tier,
+    base_names,
+    resolve_columns,
+    tier_of,
+    unknown_column,
+)
+from batpak_analytics.arrow.selection import Selection, parse_criteria, select
+from batpak_analytics.errors import UnknownColumnError
+from batpak_analytics.format.layout import FOOTER_ENTRY_SIZE
+
+BATCH_SIZE = 65_536
+PREVIEW_ROWS = 10
+HINT_ROWS = 1_000
+
+Progress = Callable[[int, int], Any]
+
+
+class Scan:
+    """Selected events of a store, in commit order, as Arrow record batches or a DataFrame.
+
+    Made by `scan_batpak(...)` and `reader.events(...)`, which describe the options. Nothing is read before
+    it is asked for, every method may be called any number of times, and all give the same rows: the view is
+    fixed. It implements the Arrow PyCapsule interface, so Polars, DuckDB and pandas take it as it is.
+
+    >>> import batpak_analytics as bp
+    >>> scan = bp.scan_batpak(bp.demo_store(), columns=["entity", "payload"], limit=2)  # doctest: +SKIP
+    >>> scan.to_arrow().num_rows  # doctest: +SKIP
+    2
+    """
+
+    def __init__(
+        self,
+        view: Any,
+        *,
+        columns: str | Iterable[str] | None = None,
+        filters: Any = None,
+        entity: Any = None,
+        scope: Any = None,
+        kind: Any = None,
+        lane: Any = None,
+        since: Any = None,
+        until: Any = None,
+        as_of: Any = None,
+        payload: str | None = "columns",
+        payload_schema: Any = None,
+        system: bool = False,
+        ids: str = "hex",
+        kind_names: Mapping[int, str] | None = None,
+        dtype_backend: str | None = None,
+        limit: int | None = None,
+        progress: bool | Progress | None = None,
+    ) -> None:
+        """Check the options; `UnknownColumnError`, `ValueError` and `TypeError` come from here, before any
+        read.
+        """
+        self.view = view
+        self.ids, self.kind_names, self.dtype_backend = ids, kind_names, dtype_backend
+        _check_frame_options(ids, kind_names, dtype_backend)
+        self._limit = _check_limit(limit)
+        self._progress = progress
+        self._lock = threading.RLock()
+        self._given = PayloadPlan() if payload_schema is None else PayloadPlan.from_schema(payload_schema)
+        self._has_schema = payload_schema is not None
+        self._filters = parse_filters(filters)
+        self._criteria = parse_criteria(
+            view,
+            {"entity": entity, "scope": scope, "kind": kind, "lane": lane, "since": since, "until": until}
+            | {"as_of": as_of, "system": system},
+        )
+        self._projection = self._resolve(columns, payload)
+
+    def _resolve(self, columns: Any, mode: str | None) -> Projection:
+        listed = columns if columns is None or isinstance(columns, str) else list(columns)
+        try:
+            return resolve_columns(listed, mode)
+        except UnknownColumnError as error:
+            if error.suggestions:
+                raise
+            unknown = str(error.actual)
+            # A bare field name is the likeliest mistake: look at some payloads for it.
+            plan = payload_plan(self.view, self._selection, HINT_ROWS, self._key(HINT_ROWS), _ignore)
+            fields = [field.name for field in plan.schema_fields("columns")]
+            raise unknown_column(unknown, [*base_names(), *fields]) from None
+
+    @property
+    def path(self) -> str:
+        """The store directory."""
+        return str(self.view.path)
+
+    @cached_property
+    def _selection(self) -> Selection:
+        return select(self.view, self._criteria, self._filters)
+
+    def _key(self, limit: int | None) -> tuple[Any, ...]:
+        """What names the selected rows, for the view's cache."""
+        filters = self._filters
+        decided_by_index = filters is not None and filters.index_part() is not None
+        return (self._criteria, filters.key if filters is not None and decided_by_index else None, limit)
+
+    @property
+    def _decided(self) -> bool:
+        """Whether the index alone decides which rows come out."""
+        return self._filters is None or self._filters.tier == Tier.INDEX
+
+    @property
+    def _early_limit(self) -> int | None:
+        """The limit where it can cut rows before they are decoded."""
+        return self._limit if self._decided else None
+
+    @cached_property
+    def _plan(self) -> PayloadPlan:
+        """The payload columns: given, or found by a pass over the selected rows, or none where none is
+        needed.
+        """
+        filtered = self._filters is not None and self._filters.tier == Tier.PAYLOAD
+        if self._has_schema or not (self._projection.needs_plan or filtered):
+            return self._given
+        if self._projection.mode == "json" and not self._projection.fields and not filtered:
+            return self._given
+        with self._lock, self._steps("looking at payloads", self._most_rows, only_bar=True) as step:
+            limit = self._early_limit
+            limit = limit if limit is not None and limit < self._selection.count else None
+            return payload_plan(self.view, self._selection, limit, self._key(limit), step)
+
+    @cached_property
+    def _rest(self) -> RowFilter | None:
+        """What of `filters=` is left to check on decoded rows."""
+        if self._filters is None or self._decided or not self._selection.count:
+            return None
+        return self._filters.rest({field.name: field.type for field in self._plan.schema_fields("columns")})
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of every batch. Payload columns cost one pass over the selected payloads, once
+        per view.
+        """
+        projection, plan = self._projection, self._plan
+        typed = {field.name: field for field in plan.schema_fields("columns")}
+        for name in projection.fields:
+            if name not in typed and (self._has_schema or self._selection.count):
+                raise unknown_column(name, [*base_names(), *typed])
+            typed.setdefault(name, pa.field(name, pa.null()))
+        return projection.schema(self._payload_fields(), typed)
+
+    def _payload_fields(self) -> list[pa.Field]:
+        mode = self._projection.mode
+        if mode is None:
+            return []
+        if mode == "frame":
+            return [pa.field("payload", pa.binary_view())]
+        return list(self._plan.schema_fields(mode))
+
+    @cached_property
+    def _builder(self) -> BatchBuilder:
+        labels = LabelSpace(self.view, self._selection.masks, self._selection.counts)
+        return BatchBuilder(self.view, self._projection, self.schema, labels, self._plan, self._rest)
+
+    @property
+    def _most_rows(self) -> int:
+        """How many rows can come out at most."""
+        count = self._selection.count
+        return count if self._limit is None else min(count, self._limit)
+
+    def to_batches(self, batch_size: int = BATCH_SIZE) -> Iterator[pa.RecordBatch]:
+        """The rows as record batches of at most `batch_size` rows, in commit order.
+
+        Memory stays bounded: batches of large events have fewer rows. Everything that can expire is opened
+        before the first batch: `ViewExpiredError` comes then or not at all. With `progress=`, rows are
+        reported as they are read.
+        """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size={batch_size!r}: give a positive int.")
+        return self._batches(self._builder, batch_size)
+
+    def _batches(self, builder: BatchBuilder, batch_size: int) -> Iterator[pa.RecordBatch]:
+        left = self._limit
+        total = self._most_rows if self._decided else self._selection.count
+        with self.view.pinned(), self._steps("reading events", total) as step:
+            for chunk in self._chunks(builder, batch_size):
+                batch, count = builder.build(chunk, left)
+                left = None if left is None else left - count
+                step(chunk.count)
+                if count:
+                    yield batch
+                if left == 0:
+                    return
+
+    def _chunks(self, builder: BatchBuilder, batch_size: int) -> Iterator[Chunk]:
+        found = pieces(self.view, self._selection.masks, self._selection.counts)
+        frames = builder.needs is not None
+        return chunks(self.view, found, batch_size, frames=frames, limit=self._early_limit)
+
+    def to_reader(self, batch_size: int = BATCH_SIZE) -> pa.RecordBatchReader:
+        """The same as a `pyarrow.RecordBatchReader`, which may be consumed once."""
+        return pa.RecordBatchReader.from_batches(self.schema, self.to_batches(batch_size))
+
+    def to_arrow(self) -> pa.Table:
+        """All rows as one `pyarrow.Table`.
+
+        Raises `ResultTooLargeError`, from an estimate, before it reads what clearly would not fit in memory.
+        """
+        return self._materialise(pandas=False)
+
+    def to_pandas(self, dtype_backend: str | None = None) -> Any:
+        """All rows as a `pandas.DataFrame`, in commit order, with a RangeIndex.
+
+        dtypes, by default: ids and hashes str (`ids="bytes"`: bytes, `"uuid"`: `uuid.UUID`), entity, scope
+        and the other dictionaries category, times `datetime64[ms or us, UTC]`, integers the unsigned dtype
+        of their width and, where values are missing, `Int64`, `UInt64` and the like (never float), maps
+        dict. `dtype_backend="numpy_nullable"` or `"pyarrow"` chooses as in pandas. `df.attrs["batpak"]`
+        holds the path, the row count and counts of findings.
+
+        Raises `ResultTooLargeError` before it reads what clearly would not fit in memory.
+        """
+        # The one door upwards: DataFrames belong to the layer above, which builds on this one.
+        frames = import_module("batpak_analytics.frames.pandas")
+        backend = self.dtype_backend if dtype_backend is None else dtype_backend
+        _check_frame_options(self.ids, self.kind_names, backend)
+        return frames.scan_to_frame(self, self._materialise(pandas=True), backend)
+
+    def _materialise(self, *, pandas: bool) -> pa.Table:
+        available = available_bytes()
+        what = f"reading {self._most_rows:,} events of {self.path}"
+        if self._decided:
+            share = self._most_rows / max(self._selection.count, 1)
+            frame_bytes = int(self._selection.frame_bytes(self.view) * share)
+            refuse_if_too_large(
+                estimate_bytes(self.schema, self._most_rows, frame_bytes, pandas=pandas), available, what
+            )
+        batches, size = [], 0
+        for batch in self.to_batches():
+            batches.append(batch)
+            size += 0 if self._projection.mode == "frame" else batch.nbytes
+            refuse_if_too_large(size, available, what)
+        table = pa.Table.from_batches(batches, self.schema)
+        return table.unify_dictionaries()
+
+    def __arrow_c_schema__(self) -> Any:
+        """The schema as an Arrow PyCapsule."""
+        return self.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """A new stream of all batches as an Arrow PyCapsule."""
+        return self.to_reader().__arrow_c_stream__(requested_schema)
+
+    def count(self) -> int:
+        """How many rows come out.
+
+        Costs no frame read unless `filters=` asks for frame or payload columns.
+        """
+        if self._decided:
+            return self._most_rows
+        nothing = Projection((), None)
+        labels = LabelSpace(self.view, self._selection.masks, self._selection.counts)
+        builder = BatchBuilder(self.view, nothing, pa.schema([]), labels, self._plan, self._rest)
+        total = 0
+        with self.view.pinned():
+            for chunk in self._chunks(builder, BATCH_SIZE):
+                left = None if self._limit is None else self._limit - total
+                if left == 0:
+                    break
+                total += builder.build(chunk, left)[1]
+        return total
+
+    def explain(self) -> Explanation:
+        """What this scan reads and what it leaves out, segment by segment, and every choice of a payload
+        type.
+
+        Print it. Costs what `schema` costs.
+        """
+        schema, selection = self.schema, self._selection
+        later = () if self._rest is None else self._rest.names
+        tiers = self._projection.tiers | {tier_of(name) for name in later} | {Tier.INDEX}
+        frames = needs_of(self._projection, self._rest) is not None
+        segments = tuple(
+            SegmentPlan(segment.segment_id, segment.name, len(segment.rows), count, reason)
+            for segment, count, reason in zip(self.view.segments, selection.counts, selection.reasons, strict=True)
+        )
+        events = sum(segment.events for segment in segments if segment.reason is None)
+        share = self._most_rows / max(selection.count, 1) if self._decided else 1
+        return Explanation(
+            path=self.path,
+            columns=tuple(schema.names),
+            tiers=tuple(sorted(tiers)),
+            segments=segments,
+            rows=selection.count,
+            limit=self._limit,
+            filters=None if self._filters is None else str(self._filters),
+            filtered_later=tuple(later),
+            index_bytes=events * FOOTER_ENTRY_SIZE,
+            frame_bytes=int(selection.frame_bytes(self.view) * share) if frames else 0,
+            payload_notes=self._payload_notes(),
+            findings=findings_by_severity(self.view),
+        )
+
+    def _payload_notes(self) -> tuple[str, ...]:
+        misfits = (
+            f"{name}: {count} values did not fit the type and are null" for name, count in self._plan.misfits.items()
+        )
+        return (*self._plan.notes, *misfits)
+
+    @contextmanager
+    def _steps(self, what: str, total: int, *, only_bar: bool = False) -> Iterator[Callable[[int], None]]:
+        """A function to call with each number of rows done; it drives the bar or the callable of
+        `progress=`.
+        """
+        if self._progress is True:
+            from tqdm.auto import tqdm
+
+            with tqdm(total=total, desc=what, unit=" events", unit_scale=True) as bar:
+
+                def advance(count: int) -> None:
+                    bar.update(count)
+
+                yield advance
+        elif callable(self._progress) and not only_bar:
+            report, done = self._progress, 0
+
+            def step(count: int) -> None:
+                nonlocal done
+                done += count
+                report(done, total)
+
+            yield step
+        else:
+            yield _ignore
+
+    def __repr__(self) -> str:
+        names = ", ".join(self._projection.names)
+        return f"Scan({self.path!r}, {self._selection.count:,} events selected, columns: {names})"
+
+    def _repr_html_(self) -> str:
+        """A card with the first rows; reads only those."""
+        batch = next(self._preview().to_batches(), None)
+        head = f"<b>Scan</b> of {escape(self.path)}: {self._selection.count:,} events selected"
+        if batch is None:
+            return f"<div>{head}</div>"
+        columns = {name: [_cell(name, value) for value in batch[name].to_pylist()] for name in batch.schema.names}
+        titles = "".join(f"<th>{escape(name)}</th>" for name in columns)
+        rows = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*columns.values(), strict=True))
+        return f"<div>{head}</div><table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
+
+    def _preview(self) -> Scan:
+        """The same scan of at most `PREVIEW_ROWS` rows."""
+        scan = Scan.__new__(Scan)
+        kept = {k: v for k, v in self.__dict__.items() if k not in ("_plan", "_rest", "schema", "_builder")}
+        scan.__dict__.update(kept)
+        limit = PREVIEW_ROWS if self._limit is None else min(self._limit, PREVIEW_ROWS)
+        scan._limit, scan._progress = limit, None
+        return scan
+
+
+def findings_by_severity(view: Any) -> dict[str, int]:
+    """How many findings of each severity the view has so far."""
+    counted = Counter(finding.severity for finding in view.findings)
+    return {severity: counted[severity] for severity in ("error", "warning", "info")}
+
+
+def _ignore(_: int) -> None:
+    return None
+
+
+def _check_limit(limit: Any) -> int | None:
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, int | np.integer):
+        raise TypeError(f"limit={limit!r}: give an int or None.")
+    if limit < 0:
+        raise ValueError(f"limit={limit!r}: give zero or more.")
+    return int(limit)
+
+
+def _check_frame_options(ids: Any, kind_names: Any, dtype_backend: Any) -> None:
+    if ids not in ("hex", "bytes", "uuid"):
+        raise ValueError(f'ids={ids!r}: give "hex", "bytes" or "uuid".')
+    if dtype_backend not in (None, "numpy_nullable", "pyarrow"):
+        raise ValueError(f'dtype_backend={dtype_backend!r}: give None, "numpy_nullable" or "pyarrow".')
+    if kind_names is None:
+        return
+    if not isinstance(kind_names, Mapping):
+        raise TypeError(f'kind_names={kind_names!r}: give a dict such as {{0xF001: "PlayerMoved"}}.')
+    for kind, name in kind_names.items():
+        if not isinstance(kind, int) or not 0 <= kind <= 0xFFFF or not isinstance(name, str):
+            raise ValueError(f"kind_names maps {kind!r} to {name!r}: keys are ints up to 0xffff, values str.")
+
+
+def _cell(name: str, value: Any) -> str:
+    """One cell of the preview: kinds in hex, ids and hashes by their last 8 digits (UUIDv7 begins with the
+    time).
+    """
+    if value is None:
+        text = ""
+    elif name == "kind":
+        text = f"0x{value:04x}"
+    elif isinstance(value, bytes) and name in INDEX_SCHEMA.names:
+        text = f"…{value.hex()[-8:]}"
+    else:
+        text = str(value)
+    return f"<td>{escape(text if len(text) <= 80 else text[:79] + '…')}</td>"

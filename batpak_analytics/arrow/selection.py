@@ -1,0 +1,303 @@
+"""Which rows a scan reads, decided from the index alone: no frame is touched here.
+
+The rules are those of the reference's regions (engine-read.md 3.1): entity by namespace, scope and kind
+exactly, lane with the lane's own hidden ranges. Segments that cannot hold a match are pruned before their
+rows are looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from batpak_analytics.arrow.columns import Labels, LabelSpace, as_arrow, gather, words
+from batpak_analytics.arrow.comparisons import fixed_bytes
+from batpak_analytics.arrow.filters import Category, Filters, RowFilter, TupleFilters
+from batpak_analytics.arrow.pruning import cannot_match, covers, outside
+from batpak_analytics.arrow.stats import column_range, kinds_present
+from batpak_analytics.arrow.times import milliseconds
+from batpak_analytics.errors import EventNotFoundError
+from batpak_analytics.format.layout import LIFECYCLE_ENTITY, LIFECYCLE_SCOPE, U16_MAX, U32_MAX, U64_MAX
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """The named filters of a scan, checked and in one form each; None means no restriction."""
+
+    entities: tuple[str, ...] | None
+    scopes: tuple[str, ...] | None
+    kinds: frozenset[int] | None
+    lanes: tuple[int, ...] | None
+    since_ms: int | None
+    until_ms: int | None
+    last_sequence: int | None
+    system: bool
+
+
+def parse_criteria(view: Any, options: Mapping[str, Any]) -> Criteria:
+    """Check the named filters; raises `ValueError` or `TypeError`, and `EventNotFoundError` for an unknown
+    `as_of` id.
+    """
+    since, until = (
+        None if options[name] is None else math.ceil(milliseconds(options[name], name)) for name in ("since", "until")
+    )
+    return Criteria(
+        entities=_strings(options["entity"], "entity"),
+        scopes=_strings(options["scope"], "scope"),
+        kinds=_kinds(options["kind"]),
+        lanes=_lanes(options["lane"]),
+        since_ms=since,
+        until_ms=until,
+        last_sequence=resolve_as_of(view, options["as_of"]),
+        system=bool(options["system"]),
+    )
+
+
+def _strings(value: Any, name: str) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    values = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
+    if not all(isinstance(item, str) for item in values):
+        raise TypeError(f"{name}={value!r}: give a str or a list of str.")
+    return values
+
+
+def _integer(value: Any, name: str, top: int) -> int:
+    item = value.item() if isinstance(value, np.integer) else value
+    if isinstance(item, bool) or not isinstance(item, int):
+        raise TypeError(f"{name}={value!r}: give an int from 0 to {top}.")
+    if not 0 <= item <= top:
+        raise ValueError(f"{name}={value!r} is out of range. Give an int from 0 to {top}.")
+    return int(item)
+
+
+def _kinds(value: Any) -> frozenset[int] | None:
+    if value is None:
+        return None
+    found: set[int] = set()
+    for item in (value,) if isinstance(value, int | np.integer | Category) else value:
+        found.update(item.kinds() if isinstance(item, Category) else (_integer(item, "kind", U16_MAX),))
+    return frozenset(found)
+
+
+def _lanes(value: Any) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    lanes = (value,) if isinstance(value, int | np.integer) else value
+    return tuple(sorted({_integer(item, "lane", U32_MAX) for item in lanes}))
+
+
+def resolve_as_of(view: Any, value: Any) -> int | None:
+    """The last sequence number that `as_of=` lets through (-1: none); None where it lets all through."""
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        return _sequence_at(view, math.floor(milliseconds(value, "as_of")))
+    if isinstance(value, int | np.integer):
+        return _integer(value, "as_of", U64_MAX)
+    return sequence_of(view, fixed_bytes(value, 16, "as_of"))
+
+
+def _sequence_at(view: Any, wall_ms: int) -> int | None:
+    """Before the first visible event, in commit order, that is later than `wall_ms`.
+
+    That event is where the running maximum of wall_time first passes `wall_ms`, so what precedes it is a
+    prefix.
+    """
+    firsts = []
+    for position, segment in enumerate(view.segments):
+        if not len(segment.rows) or column_range(view, position, "wall_time")[1] <= wall_ms:
+            continue
+        later = (segment.rows["wall_ms"].astype(np.uint64) > np.uint64(max(wall_ms, 0))) & ~segment.excluded
+        if wall_ms < 0:
+            later = ~segment.excluded
+        if later.any():
+            firsts.append(int(segment.sequence[later].min()))
+    return min(firsts) - 1 if firsts else None
+
+
+def sequence_of(view: Any, event_id: bytes) -> int:
+    """The sequence number of a visible event; raises `EventNotFoundError`."""
+    high, low = (np.uint64(int.from_bytes(half, "big")) for half in (event_id[:8], event_id[8:]))
+    for segment in view.segments:
+        ids = words(segment.rows)["event_id"]
+        found = np.flatnonzero((ids[:, 0] == low) & (ids[:, 1] == high) & ~segment.excluded)
+        if len(found):
+            return int(segment.sequence[found[0]])
+    raise EventNotFoundError(
+        f"as_of names event {event_id.hex()}, and no visible event of {view.path} has that id. "
+        f"Give the event_id of one that has, or a sequence number."
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """The rows of one scan: a mask for each segment (None: every row), how many, and why a segment has
+    none.
+    """
+
+    masks: tuple[Mask | None, ...]
+    counts: tuple[int, ...]
+    reasons: tuple[str | None, ...]
+
+    @property
+    def count(self) -> int:
+        """Rows selected in the whole store."""
+        return sum(self.counts)
+
+    def frame_bytes(self, view: Any) -> int:
+        """Bytes of all selected frames."""
+        return sum(
+            int(_masked(segment.rows["length"], mask).sum(dtype=np.uint64))
+            for segment, mask, count in zip(view.segments, self.masks, self.counts, strict=True)
+            if count
+        )
+
+
+def _masked(values: Any, mask: Mask | None) -> Any:
+    return values if mask is None else values[mask]
+
+
+def select(view: Any, criteria: Criteria, filters: Filters | None) -> Selection:
+    """Decide every row of `view` by `criteria` and the index part of `filters`."""
+    part = None if filters is None else filters.index_part()
+    groups = filters.groups if isinstance(filters, TupleFilters) else ()
+    masks: list[Mask | None] = []
+    counts, reasons = [], []
+    for position, segment in enumerate(view.segments):
+        reason = _pruned(view, position, criteria) or cannot_match(view, position, groups)
+        mask = np.zeros(0, bool) if reason else _mask(view, position, criteria, part)
+        count = len(segment.rows) if mask is None else int(np.count_nonzero(mask))
+        masks.append(None if count == len(segment.rows) else mask)
+        counts.append(count)
+        reasons.append(reason if count == 0 else None)
+    return Selection(tuple(masks), tuple(counts), tuple(reasons))
+
+
+def in_namespace(entity: str, wanted: tuple[str, ...]) -> bool:
+    """The reference's match: the entity itself, or anything below it after a colon (engine-read.md 3.1)."""
+    return any(entity == name or entity.startswith(name + ":") for name in wanted)
+
+
+def _pruned(view: Any, position: int, criteria: Criteria) -> str | None:
+    """Why no row of the segment can match, from its string table and its minima and maxima alone."""
+    segment = view.segments[position]
+    if not len(segment.rows):
+        return "no events"
+    if criteria.entities is not None and not any(in_namespace(s, criteria.entities) for s in segment.strings):
+        return f"no entity in {', '.join(map(repr, criteria.entities))}"
+    if criteria.scopes is not None and not set(criteria.scopes) & set(segment.strings):
+        return f"no scope {', '.join(map(repr, criteria.scopes))}"
+    if criteria.kinds is not None and not kinds_present(view, position)[sorted(criteria.kinds)].any():
+        return "no event of the kinds asked for"
+    if criteria.lanes is not None:
+        low, high = column_range(view, position, "lane")
+        if not any(low <= lane <= high for lane in criteria.lanes):
+            return f"lanes {low} to {high} only"
+    if criteria.since_ms is not None or criteria.until_ms is not None:
+        bounds = column_range(view, position, "wall_time")
+        if outside(bounds, criteria.since_ms, criteria.until_ms):
+            return "wall_time outside since/until"
+    last = criteria.last_sequence
+    if last is not None and column_range(view, position, "global_sequence")[0] > last:
+        return f"after as_of (sequence {last})"
+    return None
+
+
+def _mask(view: Any, position: int, criteria: Criteria, part: RowFilter | None) -> Mask | None:
+    """The rows of one segment that match, None for all of them."""
+    conditions = list(_conditions(view, position, criteria))
+    mask: Mask | None = None
+    for condition in conditions:
+        mask = condition if mask is None else mask & condition
+    if part is None or (mask is not None and not mask.any()):
+        return mask
+    count = len(view.segments[position].rows)
+    rows = np.arange(count) if mask is None else np.flatnonzero(mask)
+    passed = rows[part.positions(_filter_columns(view, position, rows, part.names), len(rows))]
+    mask = np.zeros(count, bool)
+    mask[passed] = True
+    return mask
+
+
+def _conditions(view: Any, position: int, criteria: Criteria) -> Iterable[Mask]:
+    """One mask for each restriction that does not hold for the segment as a whole."""
+    segment = view.segments[position]
+    rows, sequence = segment.rows, segment.sequence
+    if segment.excluded.any():
+        yield ~segment.excluded
+    if not criteria.system:
+        yield from _without_lifecycle(segment)
+    if criteria.entities is not None:
+        wanted = criteria.entities
+        yield _by_string(segment, "entity_idx", lambda entity: in_namespace(entity, wanted))
+    if criteria.scopes is not None:
+        yield _by_string(segment, "scope_idx", set(criteria.scopes).__contains__)
+    if criteria.kinds is not None:
+        table = np.zeros(U16_MAX + 1, bool)
+        table[sorted(criteria.kinds)] = True
+        yield table[rows["kind"]]
+    if criteria.lanes is not None:
+        yield _on_lanes(rows["lane"], sequence, criteria.lanes, view.hidden.lane_ranges)
+    bounds = column_range(view, position, "wall_time") if criteria.since_ms or criteria.until_ms else (0, 0)
+    if criteria.since_ms is not None and bounds[0] < criteria.since_ms:
+        yield rows["wall_ms"] >= np.uint64(criteria.since_ms)
+    if criteria.until_ms is not None and bounds[1] >= criteria.until_ms:
+        yield rows["wall_ms"] < np.uint64(criteria.until_ms)
+    last = criteria.last_sequence
+    if last is not None and column_range(view, position, "global_sequence")[1] > last:
+        yield sequence <= np.uint64(last)
+
+
+def _by_string(segment: Any, field: str, wanted: Callable[[str], bool]) -> Mask:
+    """Decide each string of the segment's table once, then look the rows up."""
+    table = np.fromiter((wanted(text) for text in segment.strings), bool, len(segment.strings))
+    found: Mask = table[segment.rows[field]]
+    return found
+
+
+def _without_lifecycle(segment: Any) -> Iterable[Mask]:
+    """Drop the store's own open and close events (engine-read.md 1.3)."""
+    if covers(segment.strings, (LIFECYCLE_ENTITY, LIFECYCLE_SCOPE)):
+        entity = _by_string(segment, "entity_idx", LIFECYCLE_ENTITY.__eq__)
+        if entity.any():
+            yield ~(entity & _by_string(segment, "scope_idx", LIFECYCLE_SCOPE.__eq__))
+
+
+def _on_lanes(lane: Any, sequence: Any, lanes: tuple[int, ...], hidden: Mapping[int, Any]) -> Mask:
+    """Rows on one of `lanes` that are visible there: a lane query consults the lane's ranges (engine-read.md
+    5).
+    """
+    mask: Mask = np.isin(lane, lanes)
+    for number in lanes:
+        for start, end in hidden.get(number, ()):
+            mask &= ~((lane == number) & (sequence >= np.uint64(start)) & (sequence < np.uint64(end)))
+    return mask
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    segment: int
+    rows: Any
+
+
+def _filter_columns(view: Any, position: int, rows: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    group = _Group(position, rows)
+    labels = LabelSpace(view, (), ())
+    for name, space in (("entity", labels.entity), ("scope", labels.scope)):
+        if name in names:
+            _all_labels(space, view, position)
+    return {name: as_arrow(name, gather(view, [group], name, labels), labels) for name in names}
+
+
+def _all_labels(space: Labels, view: Any, position: int) -> None:
+    strings = view.segments[position].strings
+    space.add_table(position, strings, np.arange(len(strings)))
