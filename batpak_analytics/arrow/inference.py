@@ -158,8 +158,7 @@ def decide(shape: Shape, path: str, notes: list[str], column: Column | None = No
         notes.append(f"{path}: {shape.bad_utf8} strings are not UTF-8; they read as null")
     if shape.unholdable:
         notes.append(
-            f"{path}: {shape.unholdable} values of ext types or maps with a key that is not a string; "
-            "they read as null"
+            f"{path}: {shape.unholdable} values of ext types or maps with a key that is not a string; they read as null"
         )
     return node
 

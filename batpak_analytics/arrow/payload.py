@@ -87,9 +87,7 @@ class PayloadInference:
         """Take the rows ``data[offsets[i]:offsets[i + 1]]`` into account, but for those not ``present``."""
         payloads, bounds = as_bytes(data), np.asarray(offsets, np.int64)
         starts, ends = bounds[:-1], bounds[1:]
-        for low, high, root, pos in locate_values(
-            payloads, starts, ends, self._table, self.max_fields, present
-        ):
+        for low, high, root, pos in locate_values(payloads, starts, ends, self._table, self.max_fields, present):
             self._count(root)
             while len(self._shapes) < len(self._table.names):
                 self._shapes.append((Shape(), Column(self.max_fields)))
@@ -121,9 +119,7 @@ class PayloadInference:
             root = decide(self._root[0], PAYLOAD, notes, self._root[1])
             notes.append(f"{PAYLOAD}: {self._values} payloads are no maps with string keys")
         if rest:
-            notes.append(
-                f"{PAYLOAD}.{REST}: JSON text of the fields beyond the first {self.max_fields} different ones"
-            )
+            notes.append(f"{PAYLOAD}.{REST}: JSON text of the fields beyond the first {self.max_fields} different ones")
         if self._malformed:
             notes.append(f"{PAYLOAD}: {self._malformed} payloads are not MessagePack; they read as null")
         return PayloadPlan(tuple(columns), root, rest=rest, maps=self._maps > 0, notes=notes)
@@ -245,10 +241,7 @@ class PayloadPlan:
         decodable = np.ones(len(rows.starts), bool)
         for low, high, root, pos in rows.locate([one.raw for one in chosen]):
             decodable[low:high] = _decodable(root)
-            made = {
-                f"{PAYLOAD}.{one.name}": self._build(rows, one, row)
-                for one, row in zip(chosen, pos, strict=True)
-            }
+            made = {f"{PAYLOAD}.{one.name}": self._build(rows, one, row) for one, row in zip(chosen, pos, strict=True)}
             if whole and wanted:
                 made = {PAYLOAD: self._struct(rows, low, root, list(made.values()))}
             elif PAYLOAD in parts and self.root is not None:

@@ -177,9 +177,7 @@ class ArrowBuilder:
         parts = []
         valid = np.zeros(len(pos), np.uint8)
         done = 0
-        for low, high, root, found in locate_values(
-            self.data, *whole_values(self.data, pos[rows]), table, width
-        ):
+        for low, high, root, found in locate_values(self.data, *whole_values(self.data, pos[rows]), table, width):
             here = rows[low:high]
             valid[here] = is_map(root)
             end = len(pos) if high == len(rows) else int(here[-1]) + 1
@@ -231,7 +229,15 @@ def joined(parts: list[pa.Array], wanted: pa.DataType, rows: int) -> pa.Array:
     """The parts of one column as one array; all null where there is no part."""
     if not parts:
         return pa.nulls(rows, wanted)
-    return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        return pa.concat_arrays(parts)
+    except pa.ArrowInvalid as error:
+        raise ResultTooLargeError(
+            f"One payload column of this batch is larger than an Arrow array can hold ({error}). "
+            "Read with a smaller batch_size, or fewer columns."
+        ) from error
 
 
 def narrow_offsets(offsets: Positions) -> npt.NDArray[np.int32]:
@@ -249,15 +255,12 @@ def string_array(texts: list[str | None]) -> pa.Array:
     made = pa.array(texts, pa.string())
     if isinstance(made, pa.ChunkedArray):
         raise ResultTooLargeError(
-            "The JSON text of this batch is larger than an Arrow array can hold. "
-            "Read with a smaller batch_size."
+            "The JSON text of this batch is larger than an Arrow array can hold. Read with a smaller batch_size."
         )
     return made
 
 
-def json_texts(
-    data: Bytes, starts: Positions, ends: Positions, roots: Bytes | None = None
-) -> list[str | None]:
+def json_texts(data: Bytes, starts: Positions, ends: Positions, roots: Bytes | None = None) -> list[str | None]:
     """JSON text of each value as serde_json writes it; None where the reference's JSON decoding fails.
 
     ``roots``: the kernel's judgement of each value, if it was asked for already.
