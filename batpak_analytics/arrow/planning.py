@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from batpak_analytics.arrow.chunks import chunks, pieces
 from batpak_analytics.arrow.decode import Decoder, Needs
+from batpak_analytics.arrow.options import Step
 from batpak_analytics.arrow.payload import PayloadInference, PayloadPlan
 from batpak_analytics.arrow.selection import Selection
 
@@ -17,8 +17,12 @@ MAX_PLANS = 32
 """Plans remembered for one view; the oldest goes first."""
 
 
+def _ignore(_: int) -> None:
+    return None
+
+
 def payload_plan(
-    view: Any, selection: Selection, limit: int | None, key: tuple[Any, ...], step: Callable[[int], None]
+    view: Any, selection: Selection, limit: int | None, key: tuple[Any, ...], step: Step = _ignore
 ) -> PayloadPlan:
     """The plan for the first `limit` selected rows. `key` names the selection; `step` hears how many rows
     were read.
@@ -32,7 +36,7 @@ def payload_plan(
     return plan
 
 
-def _infer(view: Any, selection: Selection, limit: int | None, step: Callable[[int], None]) -> PayloadPlan:
+def _infer(view: Any, selection: Selection, limit: int | None, step: Step) -> PayloadPlan:
     inference = PayloadInference()
     decoder = Decoder(view, Needs(payload=True))
     found = pieces(view, selection.masks, selection.counts)

@@ -6,26 +6,33 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from html import escape
 from importlib import import_module
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
+from batpak_analytics.arrow.card import card
 from batpak_analytics.arrow.chunks import Chunk, chunks, pieces
 from batpak_analytics.arrow.columns import LabelSpace
+from batpak_analytics.arrow.criteria import parse_criteria
 from batpak_analytics.arrow.explain import Explanation, SegmentPlan
 from batpak_analytics.arrow.filters import RowFilter, parse_filters
 from batpak_analytics.arrow.memory import available_bytes, estimate_bytes, refuse_if_too_large
+from batpak_analytics.arrow.options import (
+    Progress,
+    check_batch_size,
+    check_frame_options,
+    check_limit,
+    check_progress,
+    steps,
+)
 from batpak_analytics.arrow.payload import PayloadPlan
 from batpak_analytics.arrow.planning import payload_plan
 from batpak_analytics.arrow.reading import BatchBuilder, needs_of
 from batpak_analytics.arrow.schema import (
-    INDEX_SCHEMA,
     Projection,
     Tier,
     base_names,
@@ -33,15 +40,13 @@ from batpak_analytics.arrow.schema import (
     tier_of,
     unknown_column,
 )
-from batpak_analytics.arrow.selection import Selection, parse_criteria, select
+from batpak_analytics.arrow.selection import Selection, select
 from batpak_analytics.errors import UnknownColumnError
 from batpak_analytics.format.layout import FOOTER_ENTRY_SIZE
 
 BATCH_SIZE = 65_536
 PREVIEW_ROWS = 10
 HINT_ROWS = 1_000
-
-Progress = Callable[[int, int], Any]
 
 
 class Scan:
@@ -77,16 +82,16 @@ class Scan:
         kind_names: Mapping[int, str] | None = None,
         dtype_backend: str | None = None,
         limit: int | None = None,
-        progress: bool | Progress | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Check the options; `UnknownColumnError`, `ValueError` and `TypeError` come from here, before any
         read.
         """
         self.view = view
         self.ids, self.kind_names, self.dtype_backend = ids, kind_names, dtype_backend
-        _check_frame_options(ids, kind_names, dtype_backend)
-        self._limit = _check_limit(limit)
-        self._progress = progress
+        check_frame_options(ids, kind_names, dtype_backend)
+        self._limit = check_limit(limit)
+        self._progress = check_progress(progress)
         self._lock = threading.RLock()
         self._given = PayloadPlan() if payload_schema is None else PayloadPlan.from_schema(payload_schema)
         self._has_schema = payload_schema is not None
@@ -107,7 +112,7 @@ class Scan:
                 raise
             unknown = str(error.actual)
             # A bare field name is the likeliest mistake: look at some payloads for it.
-            plan = payload_plan(self.view, self._selection, HINT_ROWS, self._key(HINT_ROWS), _ignore)
+            plan = payload_plan(self.view, self._selection, HINT_ROWS, self._key(HINT_ROWS))
             fields = [field.name for field in plan.schema_fields("columns")]
             raise unknown_column(unknown, [*base_names(), *fields]) from None
 
@@ -146,7 +151,8 @@ class Scan:
             return self._given
         if self._projection.mode == "json" and not self._projection.fields and not filtered:
             return self._given
-        with self._lock, self._steps("looking at payloads", self._most_rows, only_bar=True) as step:
+        look, close = getattr(self._progress, "look", None), getattr(self._progress, "close", None)
+        with self._lock, steps(look, self._most_rows, close) as step:
             limit = self._early_limit
             limit = limit if limit is not None and limit < self._selection.count else None
             return payload_plan(self.view, self._selection, limit, self._key(limit), step)
@@ -197,14 +203,13 @@ class Scan:
         before the first batch: `ViewExpiredError` comes then or not at all. With `progress=`, rows are
         reported as they are read.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size={batch_size!r}: give a positive int.")
-        return self._batches(self._builder, batch_size)
+        return self._batches(self._builder, check_batch_size(batch_size))
 
     def _batches(self, builder: BatchBuilder, batch_size: int) -> Iterator[pa.RecordBatch]:
         left = self._limit
         total = self._most_rows if self._decided else self._selection.count
-        with self.view.pinned(), self._steps("reading events", total) as step:
+        close = getattr(self._progress, "close", None)
+        with self.view.pinned(), steps(self._progress, total, close) as step:
             for chunk in self._chunks(builder, batch_size):
                 batch, count = builder.build(chunk, left)
                 left = None if left is None else left - count
@@ -244,7 +249,7 @@ class Scan:
         # The one door upwards: DataFrames belong to the layer above, which builds on this one.
         frames = import_module("batpak_analytics.frames.pandas")
         backend = self.dtype_backend if dtype_backend is None else dtype_backend
-        _check_frame_options(self.ids, self.kind_names, backend)
+        check_frame_options(self.ids, self.kind_names, backend)
         return frames.scan_to_frame(self, self._materialise(pandas=True), backend)
 
     def _materialise(self, *, pandas: bool) -> pa.Table:
@@ -328,46 +333,14 @@ class Scan:
         )
         return (*self._plan.notes, *misfits)
 
-    @contextmanager
-    def _steps(self, what: str, total: int, *, only_bar: bool = False) -> Iterator[Callable[[int], None]]:
-        """A function to call with each number of rows done; it drives the bar or the callable of
-        `progress=`.
-        """
-        if self._progress is True:
-            from tqdm.auto import tqdm
-
-            with tqdm(total=total, desc=what, unit=" events", unit_scale=True) as bar:
-
-                def advance(count: int) -> None:
-                    bar.update(count)
-
-                yield advance
-        elif callable(self._progress) and not only_bar:
-            report, done = self._progress, 0
-
-            def step(count: int) -> None:
-                nonlocal done
-                done += count
-                report(done, total)
-
-            yield step
-        else:
-            yield _ignore
-
     def __repr__(self) -> str:
         names = ", ".join(self._projection.names)
         return f"Scan({self.path!r}, {self._selection.count:,} events selected, columns: {names})"
 
     def _repr_html_(self) -> str:
         """A card with the first rows; reads only those."""
-        batch = next(self._preview().to_batches(), None)
-        head = f"<b>Scan</b> of {escape(self.path)}: {self._selection.count:,} events selected"
-        if batch is None:
-            return f"<div>{head}</div>"
-        columns = {name: [_cell(name, value) for value in batch[name].to_pylist()] for name in batch.schema.names}
-        titles = "".join(f"<th>{escape(name)}</th>" for name in columns)
-        rows = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*columns.values(), strict=True))
-        return f"<div>{head}</div><table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
+        title = f"<b>Scan</b> of {escape(self.path)}: {self._selection.count:,} events selected"
+        return card(title, next(self._preview().to_batches(), None))
 
     def _preview(self) -> Scan:
         """The same scan of at most `PREVIEW_ROWS` rows."""
@@ -383,46 +356,3 @@ def findings_by_severity(view: Any) -> dict[str, int]:
     """How many findings of each severity the view has so far."""
     counted = Counter(finding.severity for finding in view.findings)
     return {severity: counted[severity] for severity in ("error", "warning", "info")}
-
-
-def _ignore(_: int) -> None:
-    return None
-
-
-def _check_limit(limit: Any) -> int | None:
-    if limit is None:
-        return None
-    if isinstance(limit, bool) or not isinstance(limit, int | np.integer):
-        raise TypeError(f"limit={limit!r}: give an int or None.")
-    if limit < 0:
-        raise ValueError(f"limit={limit!r}: give zero or more.")
-    return int(limit)
-
-
-def _check_frame_options(ids: Any, kind_names: Any, dtype_backend: Any) -> None:
-    if ids not in ("hex", "bytes", "uuid"):
-        raise ValueError(f'ids={ids!r}: give "hex", "bytes" or "uuid".')
-    if dtype_backend not in (None, "numpy_nullable", "pyarrow"):
-        raise ValueError(f'dtype_backend={dtype_backend!r}: give None, "numpy_nullable" or "pyarrow".')
-    if kind_names is None:
-        return
-    if not isinstance(kind_names, Mapping):
-        raise TypeError(f'kind_names={kind_names!r}: give a dict such as {{0xF001: "PlayerMoved"}}.')
-    for kind, name in kind_names.items():
-        if not isinstance(kind, int) or not 0 <= kind <= 0xFFFF or not isinstance(name, str):
-            raise ValueError(f"kind_names maps {kind!r} to {name!r}: keys are ints up to 0xffff, values str.")
-
-
-def _cell(name: str, value: Any) -> str:
-    """One cell of the preview: kinds in hex, ids and hashes by their last 8 digits (UUIDv7 begins with the
-    time).
-    """
-    if value is None:
-        text = ""
-    elif name == "kind":
-        text = f"0x{value:04x}"
-    elif isinstance(value, bytes) and name in INDEX_SCHEMA.names:
-        text = f"…{value.hex()[-8:]}"
-    else:
-        text = str(value)
-    return f"<td>{escape(text if len(text) <= 80 else text[:79] + '…')}</td>"

@@ -14,6 +14,7 @@ from uuid import UUID
 from batpak_analytics.arrow.filters import Category
 from batpak_analytics.arrow.scan import Scan, findings_by_severity
 from batpak_analytics.errors import BatpakDamageWarning
+from batpak_analytics.frames.progress import Bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,8 +128,7 @@ def read_batpak(
     >>> frame = bp.read_batpak(bp.demo_store(), columns=["global_sequence", "entity", "payload"])  # doctest:
     +SKIP
     """
-    options = dict(locals())
-    del options["path"], options["on_damage"]
+    options = _scan_options(dict(locals()))
     with _opened(path, on_damage) as reader:
         frame: pd.DataFrame = Scan(reader.view, **options).to_pandas()
         warn_of_damage(reader.view)
@@ -169,8 +169,7 @@ def scan_batpak(
     >>> import batpak_analytics as bp
     >>> bp.scan_batpak(bp.demo_store(), kind=bp.category(0xF)).count()  # doctest: +SKIP
     """
-    options = dict(locals())
-    del options["path"], options["on_damage"]
+    options = _scan_options(dict(locals()))
     reader: Any = path if _is_reader(path) else _open_reader(path, on_damage)
     return Scan(reader.view, **options)
 
@@ -192,6 +191,13 @@ def warn_of_damage(view: Any) -> None:
             BatpakDamageWarning,
             stacklevel=3,
         )
+
+
+def _scan_options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of `Scan`, which knows no bars, from the arguments of the functions above."""
+    progress = Bar() if given["progress"] is True else given["progress"]
+    kept = {name: value for name, value in given.items() if name not in ("path", "on_damage")}
+    return kept | {"progress": progress}
 
 
 def _is_reader(source: Any) -> bool:

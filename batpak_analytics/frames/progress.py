@@ -1,0 +1,33 @@
+"""`progress=True`: a bar for each pass over the events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tqdm.auto import tqdm
+
+
+class Bar:
+    """A progress callable that draws with tqdm: one bar while payload types are looked up, one while rows are read."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Rows read so far, and in all."""
+        self._show("reading events", done, total)
+
+    def look(self, done: int, total: int) -> None:
+        """Rows whose payloads were looked at so far, and in all."""
+        self._show("looking at payloads", done, total)
+
+    def close(self) -> None:
+        """The pass is over."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _show(self, what: str, done: int, total: int) -> None:
+        if self._bar is None:
+            self._bar = tqdm(desc=what, total=total, unit=" events", unit_scale=True)
+        self._bar.update(done - self._bar.n)
