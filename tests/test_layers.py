@@ -40,8 +40,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reader": {"numpy", "pyarrow", "pandas"},
     "cli": {"numpy", "pyarrow", "pandas", "tqdm", "rich"},
 }
-# Its memory map keeps no file descriptor, which Python's own does before 3.13.
-EXTRA_IMPORTS = {"engine/mapping.py": {"pyarrow"}}
+EXTRA_IMPORTS = {
+    # Its memory map keeps no file descriptor, which Python's own does before 3.13.
+    "engine/mapping.py": {"pyarrow"},
+    # `progress=True` shows a bar; only then is it imported.
+    "arrow/scan.py": {"tqdm"},
+}
 
 SOURCES = sorted(
     source.relative_to(PACKAGE).as_posix()

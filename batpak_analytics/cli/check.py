@@ -13,6 +13,8 @@ from batpak_analytics.cli import tables
 from batpak_analytics.cli.command import FINDINGS, OK, one_line
 from batpak_analytics.model import Finding
 
+MEANING = "what it means, and what to do"
+
 
 def check(arguments: argparse.Namespace) -> int:
     """Verify the store, list what was found, and return 0 (sound) or 1 (findings)."""
@@ -22,7 +24,7 @@ def check(arguments: argparse.Namespace) -> int:
         segments, events = len(reader.view.segments), reader.view.event_count
     serious = [finding for finding in findings if finding.severity != "info"]
     if findings:
-        tables.console().print(tables.grid(_columns(findings), numeric=["segment", "offset"]))
+        tables.print_rows(tables.console(), _columns(findings), numeric=["segment", "offset"], wrap=MEANING)
     verdict = tables.plural(len(serious), "finding") if serious else "sound"
     print(f"{verdict}: checked {tables.plural(events, 'event')} in {tables.plural(segments, 'segment')}")
     return FINDINGS if serious else OK
@@ -39,7 +41,5 @@ def _columns(findings: Sequence[Finding]) -> dict[str, list[Any]]:
         "segment": [finding.segment for finding in findings],
         "offset": [finding.offset for finding in findings],
         "rule": [finding.rule for finding in findings],
-        "what it means, and what to do": [
-            one_line(f"{finding.meaning} {finding.action}") for finding in findings
-        ],
+        MEANING: [one_line(f"{finding.meaning} {finding.action}") for finding in findings],
     }

@@ -43,9 +43,7 @@ def _stream(scan: Any, writer: AbstractContextManager[Write]) -> int:
     written = 0
     # disable=None: a bar on a terminal, silence in a log.
     with (
-        tqdm(
-            total=scan.count(), unit=" events", unit_scale=True, leave=False, disable=None, delay=0.5
-        ) as bar,
+        tqdm(total=scan.count(), unit=" events", unit_scale=True, leave=False, disable=None, delay=0.5) as bar,
         writer as write,
     ):
         for batch in scan.to_batches():
@@ -66,9 +64,7 @@ def _format_of(out: Path) -> tuple[OpenWriter, str]:
 
 def _refuse_bad_target(out: Path, store: Path, force: bool) -> None:
     if out.parent.resolve().is_relative_to(store.resolve()):
-        raise ValueError(
-            f"{out} lies inside the store, where nothing is ever written; choose another directory"
-        )
+        raise ValueError(f"{out} lies inside the store, where nothing is ever written; choose another directory")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"there is no directory {out.parent}; create it first")
     if out.is_dir():

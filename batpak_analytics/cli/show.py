@@ -17,16 +17,8 @@ from batpak_analytics.cli.selection import say_what_was_skipped, scan_options
 from batpak_analytics.reader import Reader
 
 DEMO_ROWS = 10
-DEMO_COLUMNS = [
-    "global_sequence",
-    "wall_time",
-    "kind",
-    "entity",
-    "scope",
-    "event_id",
-    "causation_id",
-    "payload",
-]
+DEMO_COLUMNS = ["global_sequence", "kind", "entity", "payload"]
+HEAD_COLUMNS = ["global_sequence", "wall_time", "kind", "entity", "scope", "event_id", "payload"]
 PYTHON = """\
     import batpak_analytics as bp
     frame = bp.read_batpak(bp.demo_store())"""
@@ -38,7 +30,7 @@ def demo(_: argparse.Namespace) -> int:
     frame = bp.read_batpak(path, columns=DEMO_COLUMNS)
     with bp.open_reader(path) as reader:
         screen.print(tables.heading(f"A store that the Rust engine wrote: {_extent(reader, path)}"))
-        screen.print(tables.grid({name: frame[name].head(DEMO_ROWS).tolist() for name in frame.columns}))
+        tables.print_rows(screen, {name: frame[name].head(DEMO_ROWS).tolist() for name in frame.columns})
         _print_kinds(screen, reader.events(columns=["kind", "entity", "wall_time"]))
     screen.print(tables.heading("\nWhat this did"))
     for line in _story(len(frame)):
@@ -54,7 +46,7 @@ def info(arguments: argparse.Namespace) -> int:
     screen = tables.console()
     with bp.open_reader(arguments.path) as reader:
         screen.print(tables.heading(_extent(reader, arguments.path)), soft_wrap=True)
-        screen.print(tables.grid(_segments(reader), numeric=["segment", "events", "not shown"]))
+        tables.print_rows(screen, _segments(reader))
         _print_kinds(screen, reader.events(columns=["kind", "entity", "wall_time"], system=True))
         say_what_was_skipped(reader, arguments.path)
     return 0
@@ -63,19 +55,25 @@ def info(arguments: argparse.Namespace) -> int:
 def head(arguments: argparse.Namespace) -> int:
     """The first events as a table; says so when there are none."""
     with bp.open_reader(arguments.path, on_damage=arguments.on_damage) as reader:
-        rows = reader.events(**scan_options(arguments, payload="json")).to_arrow()
+        options = scan_options(arguments, payload="json")
+        rows = reader.events(
+            **options | {"columns": options["columns"] or _head_columns(options["payload"])}
+        ).to_arrow()
         if rows.num_rows:
-            tables.console().print(tables.grid({name: _values(rows[name]) for name in rows.column_names}))
+            tables.print_rows(tables.console(), {name: _values(rows[name]) for name in rows.column_names})
         else:
             print("no events match; add --system to see the store's own, or loosen the filters")
         say_what_was_skipped(reader, arguments.path)
     return 0
 
 
+def _head_columns(payload: str | None) -> list[str]:
+    """What fits on a screen: without the ids of other events."""
+    return [name for name in HEAD_COLUMNS if payload or name != "payload"]
+
+
 def _story(event_count: int) -> list[str]:
-    speed = (
-        "compiled kernels" if kernels.COMPILED else "readable Python, as no compiled kernels are installed"
-    )
+    speed = "compiled kernels" if kernels.COMPILED else "readable Python, as no compiled kernels are installed"
     return [
         "took no lock and wrote nothing into the store: it can be read while its application runs",
         f"read ids, times and coordinates of {event_count} events from the segment's footer",
@@ -118,9 +116,7 @@ def _print_kinds(screen: Console, batches: Any) -> None:
     plain = pa.table({"kind": rows["kind"], "entity": entities, "wall_time": rows["wall_time"]})
     summary = (
         plain.group_by("kind")
-        .aggregate(
-            [("kind", "count"), ("entity", "count_distinct"), ("wall_time", "min"), ("wall_time", "max")]
-        )
+        .aggregate([("kind", "count"), ("entity", "count_distinct"), ("wall_time", "min"), ("wall_time", "max")])
         .sort_by("kind")
     )
     names = {
@@ -132,7 +128,7 @@ def _print_kinds(screen: Console, batches: Any) -> None:
     columns = {"kind": _values(summary["kind"])}
     columns |= {shown: _values(summary[stored]) for stored, shown in names.items()}
     screen.print(tables.heading("\nBy kind"))
-    screen.print(tables.grid(columns))
+    tables.print_rows(screen, columns)
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

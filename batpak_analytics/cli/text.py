@@ -18,10 +18,7 @@ def text_schema(schema: pa.Schema) -> pa.Schema:
 
 def text_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch with every column in a type that CSV can hold."""
-    columns = [
-        column if _is_plain(column.type) else pa.array(_texts(column), pa.string())
-        for column in batch.columns
-    ]
+    columns = [column if _is_plain(column.type) else pa.array(_texts(column), pa.string()) for column in batch.columns]
     return pa.record_batch(columns, schema=text_schema(batch.schema))
 
 
