@@ -1,0 +1,94 @@
+"""Sequence numbers come from an image, else from a footer, else they are counted as the reference counts."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from batpak_analytics.engine.sequences import FROM_FOOTER, FROM_IMAGE, SYNTHESISED
+from batpak_analytics.reader import open_reader
+from tests.engine.building import make_event, numbers, rules, shown, three_segments, write_store
+
+
+def sources(path: Path) -> set[int]:
+    return {int(value) for segment in open_reader(path).view.segments for value in segment.source}
+
+
+def copy_of(store: Path, target: Path) -> Path:
+    shutil.copytree(store, target)
+    return target
+
+
+def test_image_numbers_win(fixture_stores: Path) -> None:
+    assert sources(fixture_stores / "segments") == {FROM_IMAGE}
+    assert sources(fixture_stores / "checkpoint") == {FROM_IMAGE}
+
+
+def test_footer_numbers_without_an_image(fixture_stores: Path) -> None:
+    assert sources(fixture_stores / "lanes") == {FROM_FOOTER}
+
+
+def test_crashed_tail_is_counted_on(fixture_stores: Path) -> None:
+    assert sources(fixture_stores / "crash") == {FROM_FOOTER, SYNTHESISED}
+
+
+@pytest.mark.parametrize("name", ["segments", "checkpoint", "hidden", "merge"])
+def test_without_image_the_same_events_in_the_same_order(fixture_stores: Path, tmp_path: Path, name: str) -> None:
+    store = copy_of(fixture_stores / name, tmp_path / name)
+    before = [clock for clock, _ in shown(open_reader(store).view)]
+    for image in ("index.fbati", "index.ckpt"):
+        (store / image).unlink(missing_ok=True)
+    view = open_reader(store).view
+    assert [clock for clock, _ in shown(view)] == before
+    assert FROM_IMAGE not in sources(store)
+
+
+@pytest.mark.parametrize("damage", [0, 6, 20, -1])
+def test_damaged_image_is_a_finding_and_nothing_else(fixture_stores: Path, tmp_path: Path, damage: int) -> None:
+    store = copy_of(fixture_stores / "segments", tmp_path / "store")
+    wanted = shown(open_reader(store).view)
+    data = bytearray((store / "index.fbati").read_bytes())
+    data[damage] ^= 0xFF
+    (store / "index.fbati").chmod(0o600)
+    (store / "index.fbati").write_bytes(bytes(data))
+    view = open_reader(store).view
+    assert shown(view) == wanted
+    assert rules(view) == {"image-unusable"}
+
+
+def test_stale_image_numbers_what_it_knows(fixture_stores: Path, tmp_path: Path) -> None:
+    """The watermark names a segment that is gone: the reference rejects the image, we still use its numbers."""
+    store = copy_of(fixture_stores / "segments", tmp_path / "store")
+    last = max(store.glob("*.fbat"))
+    gone = len(open_reader(store).view.segments[-1].rows)
+    wanted = shown(open_reader(store).view)[:-gone]
+    last.unlink()
+    assert shown(open_reader(store).view) == wanted
+    assert sources(store) == {FROM_IMAGE}
+
+
+def test_image_is_not_believed_for_another_payload(fixture_stores: Path, tmp_path: Path) -> None:
+    store = copy_of(fixture_stores / "quickstart", tmp_path / "a")
+    other = write_store(tmp_path / "b", three_segments())
+    shutil.copy(store / "index.fbati", other / "index.fbati")
+    assert sources(other) == {FROM_FOOTER}
+
+
+def test_repeated_numbers_keep_file_order(tmp_path: Path) -> None:
+    first, second, third = three_segments()
+    view = open_reader(write_store(tmp_path, [first, replace(second, first_sequence=1), third])).view
+    assert numbers(view) == [0, 1, 3, 2, 4, 5, 6, 7, 8]
+    assert not view.in_order
+
+
+def test_numbers_out_of_file_order_are_shown_in_commit_order(tmp_path: Path) -> None:
+    first, second, third = three_segments()
+    view = open_reader(
+        write_store(tmp_path, [replace(first, first_sequence=6), second, replace(third, first_sequence=0)])
+    ).view
+    assert numbers(view) == [6, 7, 8, 3, 4, 5, 0, 1, 2]
+    assert view.last_sequence == 8
+    assert make_event(0).position.clock == 0
