@@ -78,15 +78,16 @@ __all__ = [
     "skip_value",
     "span_bytes",
     "str_size",
+    "unescape",
 ]
 
 T = TypeVar("T")
 K = TypeVar("K")
 Reader = Callable[[Cursor], T]
 
-# A run of minimal one-byte elements, or of minimal two-byte ones. Runs keep long payloads out of a loop.
-_MINIMAL_RUN: Final = re.compile(rb"([\x00-\x7f]+)|(?:\xcc[\x80-\xff])+")
-_ESCAPED: Final = re.compile(rb"\xcc(.)", re.DOTALL)
+# A run of minimal one-byte elements, or of minimal two-byte ones. Runs keep long payloads out of a loop; the
+# repeated group is bounded because the regex engine remembers every repetition of it.
+_MINIMAL_RUN: Final = re.compile(rb"([\x00-\x7f]+)|(?:\xcc[\x80-\xff]){1,4096}")
 
 
 def _ranged(low: int, high: int, name: str) -> Reader[int]:
@@ -185,13 +186,21 @@ def _skip_byte_elements(cur: Cursor, count: int) -> int:
     return form
 
 
+def unescape(raw: bytes) -> bytes:
+    """The bytes behind the elements of an int-array that holds minimal integers only (PAYLOAD_INTS)."""
+    plain = bytearray()
+    for run in _MINIMAL_RUN.finditer(raw):
+        plain += run[0] if run[1] is not None else run[0][1::2]
+    return bytes(plain)
+
+
 def span_bytes(data: bytes, span: ByteSpan) -> bytes:
     """The bytes that a span of ``data`` stands for."""
     raw = data[span.start : span.end]
     if span.form == layout.PAYLOAD_BIN:
         return raw
     if span.form == layout.PAYLOAD_INTS:
-        return _ESCAPED.sub(rb"\1", raw)
+        return unescape(raw)
     cur = Cursor(raw)
     return bytes(read_u8(cur) for _ in range(span.length))
 

@@ -11,6 +11,7 @@ from batpak_analytics.format import codec, layout
 
 # Rust's u64::from_str: ASCII digits with an optional plus; padding is not required.
 _STEM = re.compile(r"\+?[0-9]+", re.ASCII)
+_MOST_DIGITS = len(str(layout.U64_MAX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,10 @@ def parse_file_name(name: str) -> int | None:
     # A leading dot is no extension by Rust's path rules, so the file ".fbat" is not a segment.
     if not dot or not stem or extension != layout.SEGMENT_EXTENSION:
         return None
-    if not _STEM.fullmatch(stem) or int(stem[:40]) > layout.U64_MAX or len(stem.lstrip("+0")) > 20:
+    digits = stem.lstrip("+0") or "0"
+    if not _STEM.fullmatch(stem) or len(digits) > _MOST_DIGITS or int(digits) > layout.U64_MAX:
         raise FormatError(f"the file name {name!r} does not hold a segment id")
-    return int(stem)
+    return int(digits)
 
 
 def canonical_name(segment_id: int) -> str:

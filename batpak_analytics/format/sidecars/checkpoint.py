@@ -139,7 +139,6 @@ def _entry(values: Mapping[str, Any]) -> IndexEntry:
 _UINT = rb"(?:[\x00-\x7f]|\xcc.|\xcd..|\xce.{4}|\xcf.{8})"
 _HASH = rb"\xdc\x00\x20(?:[\x00-\x7f]|\xcc[\x80-\xff]){32}"
 _ID = rb"\xc4\x10.{16}"
-_ESCAPED = re.compile(rb"\xcc(.)", re.DOTALL)
 
 
 def _entry_pattern(version: int) -> re.Pattern[bytes]:
@@ -184,7 +183,7 @@ class _Numbering:
             read_extensions(cur)
         event_id, event_hash, sequence = match.groups()
         number = sequence[0] if len(sequence) == 1 else int.from_bytes(sequence[1:], "big")
-        self._keep(event_id[2:], _ESCAPED.sub(rb"\1", event_hash[3:]), number)
+        self._keep(event_id[2:], codec.unescape(event_hash[3:]), number)
 
     def _keep(self, event_id: bytes, event_hash: bytes, sequence: int) -> None:
         self.ids.append(event_id)
