@@ -74,7 +74,8 @@ __all__ = [
 _KERNELS: Final = {
     "wire": (),
     "walk": ("check_frames", "walk_frames"),
-    "frames": ("parse_frames", "unescape"),
+    "escape": ("unescape",),
+    "frames": ("parse_frames",),
     "strings": ("intern_strings",),
     "fields": ("locate_fields",),
     "columns": (

@@ -228,7 +228,9 @@ def _take_sized(data: Any, pos_row: Any, kind: cython.int):
     with cython.nogil:
         for i in range(count):
             memcpy(
-                cython.address(out[0]) + ends[i], cython.address(view[0]) + starts[i], cython.cast(cython.size_t, ends[i + 1] - ends[i])
+                cython.address(out[0]) + ends[i],
+                cython.address(view[0]) + starts[i],
+                cython.cast(cython.size_t, ends[i + 1] - ends[i]),
             )
     return offsets, taken, valid
 

@@ -145,7 +145,14 @@ def _read_key(data: p_bytes, at: index, end: index, head: cython.pointer[Head]) 
 @cython.nogil
 @cython.exceptval(check=False)
 def _scan_map(
-    data: p_bytes, at: index, end: index, left: index, names: _Names, pos: p_pos, rows: index, unknown: cython.pointer[cython.bint]
+    data: p_bytes,
+    at: index,
+    end: index,
+    left: index,
+    names: _Names,
+    pos: p_pos,
+    rows: index,
+    unknown: cython.pointer[cython.bint],
 ) -> cython.int:
     """Root bits of a top-level map whose first key is at ``at``; ``pos`` is that row's place in the first field."""
     head: Head
@@ -187,7 +194,13 @@ def _scan_map(
 @cython.nogil
 @cython.exceptval(check=False)
 def _scan_row(
-    data: p_bytes, start: index, end: index, names: _Names, pos: p_pos, rows: index, unknown: cython.pointer[cython.bint]
+    data: p_bytes,
+    start: index,
+    end: index,
+    names: _Names,
+    pos: p_pos,
+    rows: index,
+    unknown: cython.pointer[cython.bint],
 ) -> cython.int:
     """Root bits of one row, and the positions of its fields if it is ROOT_MAP."""
     head: Head

@@ -58,7 +58,10 @@ def _intern(
                 known[0] += 1
                 break
             seen = starts[rows[code]]
-            if _size_at(starts, sizes, rows[code], total) == size and memcmp(data + seen * (size > 0), data + start, size) == 0:
+            if (
+                _size_at(starts, sizes, rows[code], total) == size
+                and memcmp(data + seen * (size > 0), data + start, size) == 0
+            ):
                 break
             slot = (slot + 1) & mask
         codes[i] = code
@@ -79,7 +82,9 @@ def _size_at(starts: u64[::1], sizes: u32[::1], row: index, total: u64) -> u64:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _refill(data: p_bytes, total: u64, starts: u64[::1], sizes: u32[::1], rows: u32[::1], slots: u32[::1], known: index) -> cython.void:
+def _refill(
+    data: p_bytes, total: u64, starts: u64[::1], sizes: u32[::1], rows: u32[::1], slots: u32[::1], known: index
+) -> cython.void:
     """Put the codes known so far into a larger, empty table."""
     code: index
     size: u64
@@ -111,7 +116,9 @@ def intern_strings(buffer: Any, starts: Any, sizes: Any) -> tuple[Any, list[byte
     done: index = 0
     while done < firsts.shape[0]:
         with cython.nogil:
-            done = _intern(cython.address(data[0]), total, firsts, lengths, code_view, rows, slots, cython.address(known), done)
+            done = _intern(
+                cython.address(data[0]), total, firsts, lengths, code_view, rows, slots, cython.address(known), done
+            )
         if done < firsts.shape[0]:
             slots = np.full(4 * slots.shape[0], EMPTY, np.uint32)
             _refill(cython.address(data[0]), total, firsts, lengths, rows, slots, known)

@@ -40,7 +40,6 @@ FEW_FRAMES = cython.declare(cython.Py_ssize_t, 4)  # below this a run is not wor
 # -- CRC-32 (IEEE, reflected), eight bytes a step --------------------------------------------------------
 POLYNOMIAL = cython.declare(u32, 0xEDB88320)
 CRC_TABLE = cython.declare(u32[2048])  # eight tables of 256
-NIBBLES = cython.declare(u32[16])  # what four bits shifted out come back as
 POWERS = cython.declare(u32[64])  # x^(8 * 2^k)
 SHIFTS = cython.declare(u32[16384])  # x^(8n) for short n, filled when first needed; 0 is no power of x
 
@@ -110,20 +109,27 @@ def _times_x(value: u32) -> u32:
 @cython.exceptval(check=False)
 def _multiply(left: u32, right: u32) -> u32:
     """The product of two polynomials modulo the CRC's; reflected, so bit 31 is the constant term."""
-    multiples: u32[16]
-    product: u32 = 0
+    multiples: u64[16]
+    product: u64 = 0
+    low: u32
     k: cython.int
     multiples[0] = 0
-    multiples[8] = right
-    multiples[4] = _times_x(right)
-    multiples[2] = _times_x(multiples[4])
-    multiples[1] = _times_x(multiples[2])
-    for k in range(3, 16):
-        if k & (k - 1):
-            multiples[k] = multiples[k & (k - 1)] ^ multiples[k & -k]
+    multiples[1] = right
+    for k in range(1, 8):
+        multiples[2 * k] = multiples[k] << 1
+        multiples[2 * k + 1] = multiples[2 * k] ^ right
     for k in range(8):
-        product = (product >> 4) ^ NIBBLES[product & 15] ^ multiples[(left >> (4 * k)) & 15]
-    return product
+        product ^= multiples[(left >> (4 * k)) & 15] << (4 * k)
+    product <<= 1
+    # The lower half is what has grown beyond the polynomial: as a CRC that four zero bytes have passed.
+    low = cython.cast(u32, product)
+    return (
+        cython.cast(u32, product >> 32)
+        ^ CRC_TABLE[768 + (low & 255)]
+        ^ CRC_TABLE[512 + ((low >> 8) & 255)]
+        ^ CRC_TABLE[256 + ((low >> 16) & 255)]
+        ^ CRC_TABLE[low >> 24]
+    )
 
 
 @cython.cfunc
@@ -161,11 +167,6 @@ def _fill_tables() -> cython.void:
         for k in range(1, 8):
             value = CRC_TABLE[value & 255] ^ (value >> 8)
             CRC_TABLE[256 * k + n] = value
-    for n in range(16):
-        value = n
-        for k in range(4):
-            value = _times_x(value)
-        NIBBLES[n] = value
     POWERS[0] = cython.cast(u32, 1) << 23  # x^8
     for n in range(1, 64):
         POWERS[n] = _multiply(POWERS[n - 1], POWERS[n - 1])
@@ -178,7 +179,9 @@ _fill_tables()
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _combined(data: p_bytes, offsets: cython.pointer[u64], lengths: cython.pointer[u32], count: cython.Py_ssize_t) -> u32:
+def _combined(
+    data: p_bytes, offsets: cython.pointer[u64], lengths: cython.pointer[u32], count: cython.Py_ssize_t
+) -> u32:
     """The CRC of a run of frames, headers included, as their stored CRCs say it should be."""
     crc: u32 = 0
     i: cython.Py_ssize_t
@@ -272,7 +275,13 @@ def _settle(view, data: p_bytes, offsets, lengths, statuses) -> cython.void:
 @cython.nogil
 @cython.exceptval(check=False)
 def _hop(
-    data: p_bytes, start: u64, end: u64, limit: u64, offsets: u64[::1], lengths: u32[::1], why: cython.pointer[cython.int]
+    data: p_bytes,
+    start: u64,
+    end: u64,
+    limit: u64,
+    offsets: u64[::1],
+    lengths: u32[::1],
+    why: cython.pointer[cython.int],
 ) -> cython.Py_ssize_t:
     """Follow the length fields for as many frames as fit the arrays or a chunk; ``why`` it stopped."""
     i: cython.Py_ssize_t = 0

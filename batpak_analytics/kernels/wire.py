@@ -23,10 +23,8 @@ HIGH_BITS = cython.declare(u64, 0x8080808080808080)
 @cython.nogil
 @cython.exceptval(check=False)
 def _bytes8(data: p_bytes, at: cython.Py_ssize_t) -> u64:
-    k: cython.int
-    value: u64 = 0
-    for k in range(8):
-        value |= cython.cast(u64, data[at + k]) << (8 * k)
+    value: u64
+    memcpy(cython.address(value), data + at, 8)
     return value
 
 
