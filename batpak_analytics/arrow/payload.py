@@ -274,12 +274,12 @@ class PayloadPlan:
 
     def _rest(self, rows: _Rows, low: int, root: Bytes) -> pa.Array:
         """The column ``payload.*``: a JSON object of the fields without a column, null if there are none."""
-        known = {column.raw for column in self.columns}
+        known = {column.raw.decode() for column in self.columns}
         at = np.flatnonzero(is_map(root))
-        starts, ends = rows.starts[at + low], rows.ends[at + low]
         cells: list[str | None] = [None] * len(root)
-        for row, start, end in zip(at.tolist(), starts.tolist(), ends.tolist(), strict=True):
-            cells[row] = json_rest(rows.data, start, end, known)
+        spans = (rows.starts[at + low].tolist(), rows.ends[at + low].tolist(), _decodable(root)[at].tolist())
+        for row, start, end, clean in zip(at.tolist(), *spans, strict=True):
+            cells[row] = json_rest(rows.data, start, end, known, clean)
         self._add_misfits(f"{PAYLOAD}.{REST}", sum(cells[row] is None for row in at.tolist()))
         return string_array([cell or None for cell in cells])
 

@@ -273,24 +273,30 @@ def json_texts(data: Bytes, starts: Positions, ends: Positions, roots: Bytes | N
     return [_json_text(view[start:end]) if good else None for start, end, good in spans]
 
 
-def json_rest(data: Bytes, start: int, end: int, known: set[bytes]) -> str | None:
-    """A JSON object of one map's fields that are not ``known``.
+def json_rest(data: Bytes, start: int, end: int, known: set[str], clean: bool) -> str | None:
+    """A JSON object of one map's fields that are not ``known``; ``clean``: the whole map has a JSON form.
 
     Empty text where there is no other field; None where one of them has no JSON form.
     """
+    if not clean:
+        return _rest_of_odd_map(data, start, end, known)
+    value = _json_value(data.data[start:end])
+    rest = {name: item for name, item in value.items() if name not in known}
+    return _encode(rest) if rest else ""
+
+
+def _rest_of_odd_map(data: Bytes, start: int, end: int, known: set[str]) -> str | None:
     table = kernels.FieldTable(max_fields=end - start)
     _, pos = kernels.locate_fields(data, np.array([start, end], np.int64), table)
-    slots = [(name, int(pos[slot, 0])) for slot, name in enumerate(table.names) if name not in known]
-    if not slots:
-        return ""
-    slots.sort()  # byte order, as the reference sorts keys
+    fields = sorted((name.decode(), at) for name, at in zip(table.names, pos[:, 0].tolist(), strict=True))
+    rest = [(name, at) for name, at in fields if name not in known]
     parts = []
-    for name, at in slots:
+    for name, at in rest:
         (text,) = json_texts(data, *whole_values(data, np.array([at], np.int64)))
         if text is None:
             return None
-        parts.append(f"{json_text(name.decode())}:{text}")
-    return "{" + ",".join(parts) + "}"
+        parts.append(f"{json_text(name)}:{text}")
+    return "{" + ",".join(parts) + "}" if rest else ""
 
 
 _ENCODER = json.JSONEncoder(
@@ -301,14 +307,21 @@ _ENCODER = json.JSONEncoder(
 def _json_text(stored: memoryview) -> str | None:
     """The text of one value that the kernels found to be JSON."""
     try:
-        value = msgpack.unpackb(stored)
+        return _encode(_json_value(stored))
+    except FormatError:
+        return None
+
+
+def _json_value(stored: memoryview) -> Any:
+    try:
+        return msgpack.unpackb(stored)
     except msgpack.ExtraData as more:
-        value = more.unpacked  # bytes after the first value are ignored (segments 3.2)
+        return more.unpacked  # bytes after the first value are ignored (segments 3.2)
     except ValueError:  # nested too deep for the C decoder
-        try:
-            value = payload_to_json_value(bytes(stored))
-        except FormatError:
-            return None
+        return payload_to_json_value(bytes(stored))
+
+
+def _encode(value: Any) -> str:
     try:
         text = _ENCODER.encode(value)
     except (ValueError, RecursionError):  # NaN, infinity; nested too deep for the C encoder
