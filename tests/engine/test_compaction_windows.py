@@ -105,7 +105,7 @@ def test_corrupt_marker_fails_closed_in_both_modes(tmp_path: Path, text: str) ->
     (tmp_path / "compaction.pending.json").write_text(text)
     for mode in ("report", "raise"):
         with pytest.raises(MarkerCorruptError, match=r"compaction\.pending\.json"):
-            open_reader(tmp_path, on_damage=mode)  # type: ignore[arg-type]
+            open_reader(tmp_path, on_damage=mode)
 
 
 def test_orphaned_source_is_told(tmp_path: Path) -> None:

@@ -144,14 +144,8 @@ def test_reading_writes_nothing(tmp_path: Path, fixture_stores: Path) -> None:
 def test_point_reads_take_every_form_of_an_id(tmp_path: Path) -> None:
     reader = open_reader(write_store(tmp_path, three_segments()))
     name = make_event(4).event_id
-    forms = [
-        name,
-        name.hex(),
-        name.hex().upper(),
-        uuid.UUID(bytes=name),
-        str(uuid.UUID(bytes=name)),
-        int.from_bytes(name, "big"),
-    ]
+    same = uuid.UUID(bytes=name)
+    forms: list[bytes | str | int | uuid.UUID] = [name, name.hex(), name.hex().upper(), same, str(same), same.int]
     for form in forms:
         event = reader.get(form)
         assert (event.payload, event.global_sequence, event.entity) == ({"n": 4}, 4, "order:1")

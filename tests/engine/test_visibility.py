@@ -1,4 +1,4 @@
-"""What a cancelled fence took back stays hidden, and where that cannot be known, too much is hidden rather than too little."""
+"""What a cancelled fence took back stays hidden; where that is unsure, too much is hidden rather than too little."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_corrupt_ranges_fail_closed_in_both_modes(tmp_path: Path, damage: str) -
     path.write_bytes(broken)
     for mode in ("report", "raise"):
         with pytest.raises(HiddenRangesCorruptError, match=r"visibility_ranges\.fbv.*Restore"):
-            open_reader(tmp_path, on_damage=mode)  # type: ignore[arg-type]
+            open_reader(tmp_path, on_damage=mode)
 
 
 def test_ranges_of_a_newer_version_fail_closed(tmp_path: Path) -> None:
