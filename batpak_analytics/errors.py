@@ -104,9 +104,7 @@ class FormatError(BatpakError, ValueError):
         expected: object = None,
         actual: object = None,
     ) -> None:
-        super().__init__(
-            reason, path=path, segment_id=segment_id, offset=offset, expected=expected, actual=actual
-        )
+        super().__init__(reason, path=path, segment_id=segment_id, offset=offset, expected=expected, actual=actual)
         self.reason = reason
 
     def __str__(self) -> str:

@@ -129,7 +129,7 @@ class Event:
         return (
             f"Event(…{self.event_id.hex()[-8:]}, {self.entity!r} @ {self.scope!r}, kind={self.kind}, "
             f"clock={self.position.clock}, lane={self.position.lane}{cause}, "
-            f"{len(self.payload)} bytes{sealed})"
+            f"{payload}{sealed})"
         )
 
 

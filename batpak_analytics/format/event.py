@@ -201,9 +201,7 @@ def _event(body: bytes, at: ParsedEvent) -> Event:
         content_hash=at.content_hash,
         payload_version=at.payload_version,
         payload_encryption=_encryption(body, at),
-        payload=codec.span_bytes(
-            body, ByteSpan(at.payload_start, at.payload_end, at.payload_count, at.payload_form)
-        ),
+        payload=codec.span_bytes(body, ByteSpan(at.payload_start, at.payload_end, at.payload_count, at.payload_form)),
         hash_chain=HashChain(at.prev_hash, at.event_hash) if at.has_chain else None,
         entity=body[at.entity_start : at.entity_start + at.entity_size].decode(),
         scope=body[at.scope_start : at.scope_start + at.scope_size].decode(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import subprocess
 import sys
@@ -95,6 +96,11 @@ def test_an_event_is_shown_in_one_line() -> None:
     assert repr(event(1).hash_chain) == "HashChain(prev=00000000, event=abababab)"
     assert str(event(1).coordinate) == "order:1@shop"
     assert event(1).extensions == {}
+
+
+@pytest.mark.parametrize("payload", [7, None, {"v": 1}])
+def test_an_event_with_a_decoded_payload_is_shown_too(payload: object) -> None:
+    assert f"payload={payload!r}" in repr(dataclasses.replace(event(0xF101), payload=payload))
 
 
 def test_a_kind_splits_into_category_and_type() -> None:

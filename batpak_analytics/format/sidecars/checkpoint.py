@@ -95,9 +95,7 @@ def _body_reader(
 
 def _open(buf: Any) -> tuple[int, codec.Cursor]:
     data = codec.as_bytes(buf)
-    version = open_envelope(
-        data, layout.CHECKPOINT_MAGIC, layout.CHECKPOINT_VERSION, layout.CHECKPOINT_OLDEST_VERSION
-    )
+    version = open_envelope(data, layout.CHECKPOINT_MAGIC, layout.CHECKPOINT_VERSION, layout.CHECKPOINT_OLDEST_VERSION)
     return version, body_cursor(data)
 
 

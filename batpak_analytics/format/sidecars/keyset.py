@@ -39,9 +39,7 @@ _read_body = codec.Struct(
     "the keyset",
     {
         "granularity": codec.read_u8,
-        "entries": codec.sequence(
-            codec.Struct("a keyset entry", {"scope": codec.read_bytes, "key": _skip_key})
-        ),
+        "entries": codec.sequence(codec.Struct("a keyset entry", {"scope": codec.read_bytes, "key": _skip_key})),
     },
 )
 
@@ -66,9 +64,7 @@ def encode(granularity: int, keys: Mapping[bytes, bytes]) -> bytes:
             raise ValueError(f"A key is 32 bytes, not {len(key)}. Pass the key as it is stored.")
         pairs = [("scope", codec.pack_int_array(scope)), ("key", codec.pack_int_array(key))]
         entries.append(codec.pack_map(pairs))
-    body = codec.pack_map(
-        [("granularity", codec.pack_uint(granularity)), ("entries", codec.pack_array(entries))]
-    )
+    body = codec.pack_map([("granularity", codec.pack_uint(granularity)), ("entries", codec.pack_array(entries))])
     return close_envelope(layout.KEYSET_MAGIC, layout.KEYSET_VERSION, body)
 
 

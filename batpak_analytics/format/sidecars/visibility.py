@@ -56,9 +56,7 @@ def normalise(ranges: Iterable[Range]) -> Ranges:
     merged: list[Range] = []
     for start, end in sorted(ranges):
         if start >= end:
-            raise FormatError(
-                "a hidden range is empty or reversed", expected="start < end", actual=(start, end)
-            )
+            raise FormatError("a hidden range is empty or reversed", expected="start < end", actual=(start, end))
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
@@ -71,9 +69,7 @@ _read_body = codec.Struct(
     "the hidden ranges",
     {
         "ranges": _read_ranges,
-        "lane_ranges": codec.sequence(
-            codec.Struct("a lane", {"lane": codec.read_u32, "ranges": _read_ranges})
-        ),
+        "lane_ranges": codec.sequence(codec.Struct("a lane", {"lane": codec.read_u32, "ranges": _read_ranges})),
     },
     defaults={"lane_ranges": ()},
 )
