@@ -31,9 +31,7 @@ def browser_program() -> str:
     """The path of Chromium; the test is left out where there is none, unless the environment insists."""
     program = shutil.which("chromium")
     missing = [] if program else ["chromium (apt-get install chromium)"]
-    missing += [
-        f"{name} (pip install {name})" for name in ("playwright", "jupyterlab") if find_spec(name) is None
-    ]
+    missing += [f"{name} (pip install {name})" for name in ("playwright", "jupyterlab") if find_spec(name) is None]
     if missing and REQUIRED:
         pytest.fail(f"BATPAK_REQUIRE_BROWSER=1, but there is no {', no '.join(missing)}")
     if missing or program is None:
@@ -87,7 +85,7 @@ def page(artifacts: Path) -> Iterator[Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
         try:
-            yield browser.new_page(viewport={"width": 1280, "height": 900})
+            yield browser.new_page(viewport={"width": 1360, "height": 800})
         finally:
             browser.close()
 
