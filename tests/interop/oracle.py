@@ -118,7 +118,7 @@ class Oracle:
         return [_random_store(directory / f"seed-{seed}") for seed in seeds]
 
     def dump_text(self, store: Path, granularity: int | None = None) -> str:
-        """What the engine reads from a copy of the store, as JSON lines; raises `OracleRefused` where it cannot open."""
+        """What the engine reads from a copy, as JSON lines; raises `OracleRefused` where it cannot open it."""
         flags = [] if granularity is None else ["--granularity", granularity]
         with tempfile.TemporaryDirectory() as scratch:
             copy = copy_store(store, Path(scratch) / "copy")
@@ -129,7 +129,7 @@ class Oracle:
         return parse_rows(self.dump_text(store, granularity))
 
     def append(self, store: Path, **options: int | str) -> Any:
-        """Add events (options: seed, events, segment_bytes, end="close" | "drop" | "crash")."""
+        """Add events (options: seed, events, segment_bytes, odd, end="close" | "drop" | "crash")."""
         return self._report("append", store, *_flags(options))
 
     def compact(self, store: Path, strategy: str, **options: str) -> Any:

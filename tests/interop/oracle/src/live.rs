@@ -28,7 +28,7 @@ const STRETCH: usize = 100;
 pub fn run(directory: &Path, live: &Live) -> Result<(), Failure> {
     let store = Store::open(Setup::segments_of(live.segment_bytes).config(directory))?;
     let mut chance = Chance::new(live.seed, 0);
-    let mut session = Session::new(&store, &mut chance, Mix { lanes: 5, keys: 0, ..Mix::RICH });
+    let mut session = Session::new(&store, &mut chance, Mix { lanes: 5, keys: 0, odd: 0, ..Mix::RICH });
     let start = session.known.len();
     let mut reported = 0;
     let mut compactions = live.compact_at.iter().peekable();

@@ -5,7 +5,7 @@
 //! write random DIR --seed N                    a seeded random store
 //! write-many DIR --from N --to N               random stores, their dumps and their histories
 //! dump DIR [--granularity 1..4]                JSON lines, one per visible event
-//! append DIR --seed N --events N               [--segment-bytes N] [--end close|drop|crash]
+//! append DIR --seed N --events N               [--segment-bytes N] [--odd PERCENT] [--end close|drop|crash]
 //! compact DIR --strategy merge|retention|tombstone [--strike ENTITY]
 //! bench DIR                                    seconds for open, query and get
 //! live DIR --events N --segment-bytes N        [--compact-at N,N] [--strategy S] [--pause-us N] [--fences 0|1]
@@ -141,9 +141,14 @@ fn dump_command(args: &mut Args) -> Result<(), Failure> {
 
 fn append(args: &mut Args) -> Result<(), Failure> {
     let directory = args.directory()?;
-    let segment_bytes = args.number_or("segment-bytes", 16 << 10)?;
-    let end = args.text("end").unwrap_or("close");
-    print(&maintain::append(&directory, args.required("seed")?, args.required("events")?, segment_bytes, end)?)
+    let growth = maintain::Growth {
+        seed: args.required("seed")?,
+        events: args.required("events")?,
+        segment_bytes: args.number_or("segment-bytes", 16 << 10)?,
+        odd: args.number_or("odd", 0)?,
+        end: args.text("end").unwrap_or("close"),
+    };
+    print(&maintain::append(&directory, &growth)?)
 }
 
 fn live_command(args: &mut Args) -> Result<(), Failure> {

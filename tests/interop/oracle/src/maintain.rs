@@ -17,11 +17,21 @@ fn open(directory: &Path, segment_bytes: u64) -> Result<Store<Open>, Failure> {
     Store::open(setup.config(directory)).map_err(Failure::open)
 }
 
-/// Adds at least `events` events and ends with `close`, `drop` or `crash`.
-pub fn append(directory: &Path, seed: u64, events: usize, segment_bytes: u64, end: &str) -> Result<Json, Failure> {
+/// How a store grows: at least so many events, then `close`, `drop` or `crash`.
+pub struct Growth<'a> {
+    pub seed: u64,
+    pub events: usize,
+    pub segment_bytes: u64,
+    /// Percent of payloads that are hard to hold; some of them make a later compaction give up.
+    pub odd: u64,
+    pub end: &'a str,
+}
+
+pub fn append(directory: &Path, growth: &Growth<'_>) -> Result<Json, Failure> {
+    let Growth { seed, events, segment_bytes, odd, end } = *growth;
     let store = open(directory, segment_bytes)?;
     let mut chance = Chance::new(seed, u64::MAX);
-    let mut session = Session::new(&store, &mut chance, Mix { lanes: 10, ..Mix::RICH });
+    let mut session = Session::new(&store, &mut chance, Mix { lanes: 10, odd, ..Mix::RICH });
     let before = session.known.len();
     while session.known.len() < before + events {
         if session.chance.percent(10) {

@@ -143,7 +143,7 @@ pub fn round(seed: u64, number: u64, directory: &Path) -> Result<(), Failure> {
     outcome?;
     if matches!(end, End::CrashInFence | End::CloseInFence) {
         let fence = store.begin_visibility_fence()?;
-        session.fenced_writes(&fence)?;
+        session.fenced_writes(&fence, end == End::CloseInFence)?;
         store.sync()?;
         std::mem::forget(fence);
     }

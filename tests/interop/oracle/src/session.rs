@@ -36,6 +36,9 @@ impl Mix {
 /// The entity that compactions drop and profiles shred.
 pub const SINGLED_OUT: &str = "order:2";
 
+/// The scope of every event whose fence will be cancelled: a reader that shows one shows what was taken back.
+pub const CANCELLED_SCOPE: &str = "shop:cancelled";
+
 pub struct Session<'a> {
     pub store: &'a Store<Open>,
     pub chance: &'a mut Chance,
@@ -43,6 +46,7 @@ pub struct Session<'a> {
     /// Events that later ones may name as their cause, correlation or key.
     pub known: Vec<u128>,
     keys: Vec<u128>,
+    doomed: bool,
     pub counts: BTreeMap<&'static str, u64>,
 }
 
@@ -55,7 +59,7 @@ impl<'a> Session<'a> {
 
     pub fn new(store: &'a Store<Open>, chance: &'a mut Chance, mix: Mix) -> Self {
         let known = store.query(&Region::all()).iter().map(|entry| entry.event_id().as_u128()).collect();
-        Self { store, chance, mix, known, keys: Vec::new(), counts: BTreeMap::new() }
+        Self { store, chance, mix, known, keys: Vec::new(), doomed: false, counts: BTreeMap::new() }
     }
 
     pub fn count(&mut self, what: &'static str) {
@@ -70,6 +74,7 @@ impl<'a> Session<'a> {
         let number = self.chance.below(self.mix.entities.max(1));
         let family = self.chance.pick(&["order", "order", "cart"]);
         let scope = self.chance.pick(&["shop:web", "shop:web", "shop:app"]);
+        let scope = if self.doomed { CANCELLED_SCOPE } else { scope };
         coordinate(&format!("{family}:{number}"), scope)
     }
 
@@ -263,8 +268,9 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Writes under a fence; the caller decides how the fence ends.
-    pub fn fenced_writes(&mut self, fence: &VisibilityFence<'_>) -> Result<(), Failure> {
+    /// Writes under a fence; the caller ends the fence as announced by `cancel`.
+    pub fn fenced_writes(&mut self, fence: &VisibilityFence<'_>, cancel: bool) -> Result<(), Failure> {
+        self.doomed = cancel;
         for _ in 0..1 + self.chance.below(5) {
             if self.chance.percent(30) {
                 let items = self.items(false)?;
@@ -274,13 +280,14 @@ impl<'a> Session<'a> {
                 drop(fence.submit(&coordinate, kind, &payload)?);
             }
         }
+        self.doomed = false;
         Ok(())
     }
 
     pub fn fence(&mut self, cancel: bool) -> Result<(), Failure> {
         self.count(if cancel { "fence_cancelled" } else { "fence_committed" });
         let fence = self.store.begin_visibility_fence()?;
-        self.fenced_writes(&fence)?;
+        self.fenced_writes(&fence, cancel)?;
         if cancel {
             fence.cancel()?
         } else {
