@@ -12,26 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from batpak_analytics.engine.batches import BatchVerdict, OpenBatch, resolve_batches
+from batpak_analytics.engine.batches import OpenBatch, resolve_batches
+from batpak_analytics.engine.damage import RESTORE, finding, report_batches, report_footer, report_losses
 from batpak_analytics.engine.listing import ListedSegment
 from batpak_analytics.engine.problems import Problems
-from batpak_analytics.engine.recovery import FrameScan, Loss, index_rows, scan_frames
+from batpak_analytics.engine.recovery import index_rows, scan_frames
 from batpak_analytics.errors import (
-    CorruptError,
-    CorruptFrameError,
     CorruptSegmentError,
-    CrcMismatchError,
     FormatError,
 )
-from batpak_analytics.format.footer import FooterResult, read_footer, untrusted_entries
+from batpak_analytics.format.footer import FooterResult, read_footer
 from batpak_analytics.format.layout import (
     FOOTER_TRAILER_SIZE,
-    FRAME_CRC,
-    FRAME_END,
     FRAME_HEADER_SIZE,
-    FRAME_MALFORMED,
-    FRAME_PAST_END,
-    FRAME_TOO_LARGE,
     KIND_BATCH_BEGIN,
     KIND_BATCH_COMMIT,
     MAX_SEGMENT_HEADER,
@@ -39,22 +32,9 @@ from batpak_analytics.format.layout import (
     FooterState,
 )
 from batpak_analytics.format.segment import SegmentHeader, read_segment_header
-from batpak_analytics.model import Finding
 
-LOSS_MEANING = {
-    FRAME_CRC: "bytes whose checksum is wrong; the events in them are lost",
-    FRAME_MALFORMED: "bytes with a right checksum that are no event",
-    FRAME_TOO_LARGE: "a frame length over 256 MiB; the bytes up to the next whole frame are unreadable",
-    FRAME_PAST_END: "a frame that would end past the file; the bytes up to the next whole frame are unreadable",
-    FRAME_END: "a few stray bytes after the last frame",
-}
-LOSS_ERROR: dict[int, type[CorruptError]] = {
-    FRAME_CRC: CrcMismatchError,
-    FRAME_MALFORMED: CorruptSegmentError,
-    FRAME_TOO_LARGE: CorruptFrameError,
-    FRAME_PAST_END: CorruptFrameError,
-}
-RESTORE = "Compare with a backup or a fork; `batpak check` lists every damaged place."
+# A segment file this short is one whose creation was cut off: the header alone is longer (segments spec 2.2).
+NEWBORN_BYTES = 57
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,8 +61,8 @@ class SegmentScan:
 def scan_segment(listed: ListedSegment, problems: Problems, *, last: bool) -> SegmentScan:
     """Index rows of one segment. `last` marks the highest one, whose unfinished tail is normal."""
     file = listed.file
-    header = _header(listed, problems, last=last)
     footer = _footer(listed)
+    header = _header(listed, footer, problems, last=last)
     if footer.state is FooterState.TRUSTED:
         scan = _from_footer(listed, header, footer, problems)
         if scan is not None:
@@ -91,9 +71,9 @@ def scan_segment(listed: ListedSegment, problems: Problems, *, last: bool) -> Se
     start = header.frames_start if header else _search_start(listed)
     frames = scan_frames(file, start, frames_end)
     verdict = resolve_batches(frames.frames, frames.lost_before)
-    _report_footer(listed, footer, frames, problems)
-    lost = _report_losses(listed, frames, problems, last=last, region_end=frames_end)
-    _report_batches(listed, frames, verdict, problems)
+    report_footer(listed, footer, frames, problems, last=last)
+    lost = report_losses(listed, frames, problems, last=last, region_end=frames_end)
+    report_batches(listed, frames, verdict, problems)
     rows, strings = index_rows(file, frames, verdict.keep)
     waiting = None
     if verdict.open_batch is not None and verdict.open_batch.rows:
@@ -110,24 +90,19 @@ def scan_segment(listed: ListedSegment, problems: Problems, *, last: bool) -> Se
     )  # fmt: skip
 
 
-def _header(listed: ListedSegment, problems: Problems, *, last: bool) -> SegmentHeader | None:
+def _header(listed: ListedSegment, footer: FooterResult, problems: Problems, *, last: bool) -> SegmentHeader | None:
     size = min(listed.file.size_bytes, SEGMENT_PREFIX_SIZE + MAX_SEGMENT_HEADER)
     try:
         return read_segment_header(bytes(listed.file.window(0, size)))
     except FormatError as error:
-        empty = last and listed.file.size_bytes < SEGMENT_PREFIX_SIZE + 64
-        problems.add(
-            _finding(
-                listed,
-                "info" if empty else "error",
-                "segment-header",
-                0,
-                f"the segment header is unreadable ({error.reason})"
-                + ("; the writer was stopped while it created the file" if empty else ""),
-                "Nothing is lost by it." if empty else RESTORE,
-            ),
-            fails=None if listed.file.size_bytes == 0 and empty else CorruptSegmentError,
-        )
+        unborn = last and listed.file.size_bytes < NEWBORN_BYTES
+        # The reference never reads the header of a segment whose footer is good.
+        fails = None if unborn or footer.state is FooterState.TRUSTED else CorruptSegmentError
+        meaning = f"the segment header is unreadable ({error.reason})"
+        if unborn:
+            meaning += "; the writer was stopped while it created the file"
+        action = "Nothing is lost by it." if unborn else RESTORE
+        problems.add(finding(listed, "info" if unborn else "error", "segment-header", 0, meaning, action), fails=fails)
         return None
 
 
@@ -161,7 +136,7 @@ def _from_footer(
     reason = _contradiction(listed, rows, start, footer.frames_end)
     if reason:
         problems.add(
-            _finding(listed, "warning", "footer-lies", footer.frames_end,
+            finding(listed, "warning", "footer-lies", footer.frames_end,
                      f"the footer's checksum is right but {reason}; the frames were read instead", RESTORE)
         )  # fmt: skip
         return None
@@ -225,87 +200,3 @@ def _adopt_numbers(rows: Any, entries: Any) -> Any:
             rows["global_sequence"][index] = entry["global_sequence"]
             numbered[index] = True
     return numbered
-
-
-def _report_footer(listed: ListedSegment, footer: FooterResult, frames: FrameScan, problems: Problems) -> None:
-    """Say what an unusable footer proves: that it is damaged, and which events it lists that are gone."""
-    if footer.state in (FooterState.ABSENT, FooterState.TRUSTED):
-        return
-    size = listed.file.size_bytes
-    legacy = footer.state is FooterState.LEGACY
-    problems.add(
-        _finding(listed, "info" if legacy else "warning", "footer-unusable", size - FOOTER_TRAILER_SIZE,
-                 "the footer is of a version without a checksum; the frames were read instead" if legacy else
-                 f"the footer is damaged ({footer.reason or footer.state.value}); the frames were read instead",
-                 "No event is lost by it." if legacy else "Every frame was checked; no event is lost by this alone.")
-    )  # fmt: skip
-    entries = untrusted_entries(listed.file.window(0, size)) if not legacy else None
-    if entries is None or not len(frames.offsets):
-        return
-    have = set(frames.offsets.tolist())
-    hashes = dict(zip(frames.offsets.tolist(), frames.frames["event_hash"].tolist(), strict=True))
-    rows = list(zip(entries["offset"].tolist(), entries["event_hash"].tolist(), strict=True))
-    corroborated = any(hashes.get(offset) == value for offset, value in rows)
-    missing = [offset for offset, _ in rows if offset not in have]
-    if corroborated and missing:
-        problems.add(
-            _finding(listed, "error", "events-lost", min(missing),
-                     f"the footer lists {len(missing)} events whose frames are no longer whole", RESTORE),
-            fails=CorruptSegmentError,
-        )  # fmt: skip
-
-
-def _report_losses(listed: ListedSegment, frames: FrameScan, problems: Problems, *, last: bool, region_end: int) -> int:
-    """One finding per damaged place; returns the bytes in which events may have been lost."""
-    lost = 0
-    for loss in frames.losses:
-        size = loss.end - loss.start
-        final = loss.end == region_end and loss.before_row == len(frames.frames)
-        if final and _is_footer_remnant(listed, loss):
-            continue
-        unfinished = final and last and loss.status in (FRAME_PAST_END, FRAME_TOO_LARGE, FRAME_END)
-        if unfinished or (final and loss.status == FRAME_END):
-            problems.add(
-                _finding(listed, "info", "unfinished-tail", loss.start,
-                         f"{size} bytes after the last whole frame: a write that had not finished",
-                         "Normal while the writer runs or after a crash; the event was never acknowledged as durable.")
-            )  # fmt: skip
-            continue
-        lost += size
-        problems.add(
-            _finding(listed, "error", "frames-damaged", loss.start,
-                     f"{size} bytes: {LOSS_MEANING.get(loss.status, 'unreadable bytes')}", RESTORE),
-            fails=LOSS_ERROR.get(loss.status, CorruptSegmentError),
-        )  # fmt: skip
-    return lost
-
-
-def _is_footer_remnant(listed: ListedSegment, loss: Loss) -> bool:
-    """True when the bytes after the last frame are the footer that could not be used, and that was said already."""
-    size = listed.file.size_bytes
-    if size - loss.start < FOOTER_TRAILER_SIZE:
-        return False
-    trailer = bytes(listed.file.window(size - FOOTER_TRAILER_SIZE, size))
-    claims_start = int.from_bytes(trailer[:8], "little") == loss.start
-    return claims_start and trailer[12:] in (b"SDX3", b"SDX2")
-
-
-def _report_batches(listed: ListedSegment, frames: FrameScan, verdict: BatchVerdict, problems: Problems) -> None:
-    for row, count, why in verdict.dropped:
-        problems.add(
-            _finding(listed, "info" if count or "impossible" not in why else "error", "batch-incomplete",
-                     int(frames.offsets[row]), f"{why}; {count} of its events are left out",
-                     "They were never acknowledged; the writer was stopped in the middle of the batch.")
-        )  # fmt: skip
-
-
-def _finding(listed: ListedSegment, severity: Any, rule: str, offset: int, meaning: str, action: str) -> Finding:
-    return Finding(
-        severity=severity,
-        rule=rule,
-        segment=listed.segment_id,
-        file=listed.file.path.name,
-        offset=offset,
-        meaning=meaning[:1].upper() + meaning[1:] + ".",
-        action=action,
-    )

@@ -35,7 +35,11 @@ def test_cut_footer_loses_no_event(tmp_path: Path, cut: int) -> None:
     write_store(tmp_path, three_segments())
     path = tmp_path / "000001.fbat"
     rewrite(path, path.read_bytes()[:-cut])
-    assert numbers(open_reader(tmp_path).view) == ALL
+    view = open_reader(tmp_path).view
+    assert numbers(view) == ALL
+    assert [(one.rule, one.severity) for one in view.findings] == [("footer-unusable", "warning")]
+    with pytest.raises(CorruptFrameError):  # as 0.9.0, which takes the footer's bytes for a frame
+        open_reader(tmp_path, on_damage="raise")
 
 
 def test_missing_footer_loses_no_event_and_keeps_numbers(tmp_path: Path) -> None:
@@ -155,6 +159,21 @@ def test_segment_shorter_than_its_header_is_no_reason_to_fail(tmp_path: Path, si
     assert rules(view, "error", "warning") == set()
 
 
+def test_footer_whose_every_hash_is_wrong_proves_nothing(tmp_path: Path) -> None:
+    """0.9.0 refuses such a segment unless it is the last; its frames are whole and are shown."""
+    segments = three_segments()
+    write_store(tmp_path, segments)
+    path = tmp_path / "000002.fbat"
+    data = bytearray(path.read_bytes())
+    rows = len(data) - 20 - 3 * 162
+    for row in range(3):
+        data[rows + row * 162 + 80] ^= 0xFF
+    rewrite(path, bytes(data))
+    assert numbers(open_reader(tmp_path).view) == ALL
+    with pytest.raises(CorruptSegmentError):
+        open_reader(tmp_path, on_damage="raise")
+
+
 def test_header_only_segment_has_no_events(tmp_path: Path) -> None:
     write_store(tmp_path, [*three_segments(), Segment(4, [], footer=False)])
     assert numbers(open_reader(tmp_path, on_damage="raise").view) == ALL
@@ -167,6 +186,7 @@ def test_damaged_header_of_a_footed_segment_is_a_finding(tmp_path: Path) -> None
     view = open_reader(tmp_path).view
     assert numbers(view) == ALL
     assert rules(view, "error") == {"segment-header"}
+    open_reader(tmp_path, on_damage="raise")  # 0.9.0 never reads that header either
 
 
 def test_copied_segment_shows_each_event_once(tmp_path: Path) -> None:
