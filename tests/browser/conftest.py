@@ -50,11 +50,11 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[str]:
-    """The address of a JupyterLab whose root is a copy of the notebooks."""
+    """The address of a JupyterLab on a copy of the notebooks, without outputs: what appears was made now."""
     browser_program()
     home, notebooks = tmp_path_factory.mktemp("jupyter"), tmp_path_factory.mktemp("notebooks")
     for notebook in (REPOSITORY / "notebooks").glob("*.ipynb"):
-        shutil.copy(notebook, notebooks)
+        (notebooks / notebook.name).write_text(json.dumps(_without_outputs(json.loads(notebook.read_text()))))
     settings = home / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     quiet = {"fetchNews": "false", "checkForUpdates": False}
@@ -88,6 +88,13 @@ def page(artifacts: Path) -> Iterator[Any]:
             yield browser.new_page(viewport={"width": 1360, "height": 800})
         finally:
             browser.close()
+
+
+def _without_outputs(notebook: dict[str, Any]) -> dict[str, Any]:
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
+    return notebook
 
 
 def _server_command(address: str, notebooks: Path) -> list[str]:
