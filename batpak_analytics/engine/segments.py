@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from batpak_analytics import kernels
 from batpak_analytics.engine.batches import OpenBatch, resolve_batches
 from batpak_analytics.engine.damage import RESTORE, finding, report_batches, report_footer, report_losses
 from batpak_analytics.engine.listing import ListedSegment
@@ -25,6 +26,7 @@ from batpak_analytics.format.footer import FooterResult, read_footer
 from batpak_analytics.format.layout import (
     FOOTER_TRAILER_SIZE,
     FRAME_HEADER_SIZE,
+    FRAME_OK,
     KIND_BATCH_BEGIN,
     KIND_BATCH_COMMIT,
     MAX_SEGMENT_HEADER,
@@ -35,6 +37,8 @@ from batpak_analytics.format.segment import SegmentHeader, read_segment_header
 
 # A segment file this short is one whose creation was cut off: the header alone is longer (segments spec 2.2).
 NEWBORN_BYTES = 57
+# Between two events the writer leaves at most the COMMIT of one batch and the BEGIN of the next.
+MARKERS_IN_A_GAP = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,12 +171,38 @@ def _contradiction(listed: ListedSegment, rows: Any, start: int, end: int) -> st
 
 def _only_markers(listed: ListedSegment, lows: Any, highs: Any) -> bool:
     """True when each gap between footer rows is whole batch markers, as the writer leaves them."""
-    for low, high in zip(lows.tolist(), highs.tolist(), strict=True):
-        scan = scan_frames(listed.file, low, high)
-        kinds = scan.frames["kind"]
-        if scan.losses or not bool(((kinds == KIND_BATCH_BEGIN) | (kinds == KIND_BATCH_COMMIT)).all()):
-            return False
-    return True
+    if len(lows) == 0:
+        return True
+    if listed.file.map is None:
+        return False  # the frames will be walked once, which settles it too
+    places = _back_to_back(np.frombuffer(listed.file.map, np.uint8), lows, highs)
+    if places is None:
+        return False
+    frames = kernels.parse_frames(listed.file.map, *places)
+    kinds = frames["kind"]
+    marker = (kinds == KIND_BATCH_BEGIN) | (kinds == KIND_BATCH_COMMIT)
+    return bool((marker & (frames["status"] == FRAME_OK)).all())
+
+
+def _back_to_back(data: Any, lows: Any, highs: Any) -> tuple[Any, Any] | None:
+    """Offsets and lengths of the frames that fill all gaps exactly, or None. All gaps advance one frame a step."""
+    at, ends = lows.copy(), highs
+    offsets, lengths = [], []
+    for _ in range(MARKERS_IN_A_GAP):
+        if bool((ends - at < FRAME_HEADER_SIZE).any()):
+            return None
+        claimed = data[at[:, None] + np.arange(4, dtype=np.uint64)].copy().view(">u4").reshape(-1)
+        sizes = claimed.astype(np.uint64) + np.uint64(FRAME_HEADER_SIZE)
+        if bool((at + sizes > ends).any()):
+            return None
+        offsets.append(at)
+        lengths.append(sizes.astype(np.uint32))
+        at = at + sizes
+        more = at < ends
+        at, ends = at[more], ends[more]
+        if len(at) == 0:
+            return np.concatenate(offsets), np.concatenate(lengths)
+    return None
 
 
 def _events_in_gaps(listed: ListedSegment, start: int, end: int, listed_events: int) -> str | None:
