@@ -136,14 +136,23 @@ class LabelSpace:
     def __init__(self, view: Any, masks: tuple[Array | None, ...], counts: tuple[int, ...]) -> None:
         self.entity, self.scope = Labels(), Labels()
         self.sequence_source = Labels(SEQUENCE_SOURCES)
-        for position, segment in enumerate(view.segments):
-            if not counts[position]:
-                continue
-            for labels, field in ((self.entity, "entity_idx"), (self.scope, "scope_idx")):
-                used = np.zeros(len(segment.strings), bool)
-                mask = masks[position]
-                used[segment.rows[field] if mask is None else segment.rows[field][mask]] = True
-                labels.add_table(position, segment.strings, np.flatnonzero(used))
+        for position, count in enumerate(counts):
+            if count:
+                self._add(position, view.segments[position], masks[position])
+
+    def _add(self, position: int, segment: Any, mask: Array | None) -> None:
+        """Give codes to the strings that the selected rows of one segment use."""
+        for labels, field in ((self.entity, "entity_idx"), (self.scope, "scope_idx")):
+            indexes = segment.rows[field]
+            used = np.zeros(len(segment.strings), bool)
+            used[indexes if mask is None else indexes[mask]] = True
+            labels.add_table(position, segment.strings, np.flatnonzero(used))
+
+    def add_all(self, view: Any, position: int) -> None:
+        """The same for every string of a segment's table, used or not."""
+        strings = view.segments[position].strings
+        for labels in (self.entity, self.scope):
+            labels.add_table(position, strings, np.arange(len(strings)))
 
 
 def gather(view: Any, groups: Any, name: str, labels: LabelSpace) -> Array:

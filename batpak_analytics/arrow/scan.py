@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from functools import cached_property
 from html import escape
 from importlib import import_module
@@ -196,7 +196,7 @@ class Scan:
         count = self._selection.count
         return count if self._limit is None else min(count, self._limit)
 
-    def to_batches(self, batch_size: int = BATCH_SIZE) -> Iterator[pa.RecordBatch]:
+    def to_batches(self, batch_size: int = BATCH_SIZE) -> Generator[pa.RecordBatch, None, None]:
         """The rows as record batches of at most `batch_size` rows, in commit order.
 
         Memory stays bounded: batches of large events have fewer rows. Everything that can expire is opened
@@ -205,7 +205,7 @@ class Scan:
         """
         return self._batches(self._builder, check_batch_size(batch_size))
 
-    def _batches(self, builder: BatchBuilder, batch_size: int) -> Iterator[pa.RecordBatch]:
+    def _batches(self, builder: BatchBuilder, batch_size: int) -> Generator[pa.RecordBatch, None, None]:
         left = self._limit
         total = self._most_rows if self._decided else self._selection.count
         close = getattr(self._progress, "close", None)

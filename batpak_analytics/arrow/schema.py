@@ -94,8 +94,8 @@ def tier_of(name: str) -> Tier:
 
 
 def is_field(name: str) -> bool:
-    """Whether `name` stands for one payload field (`payload.amount`)."""
-    return name.startswith(FIELD_PREFIX) and len(name) > len(FIELD_PREFIX)
+    """Whether `name` stands for one payload field (`payload.amount`); a field's own name may be empty."""
+    return name.startswith(FIELD_PREFIX)
 
 
 def unknown_column(name: str, known: Iterable[str], *, where: str = "columns=") -> UnknownColumnError:

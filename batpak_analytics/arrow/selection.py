@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batpak_analytics.arrow.columns import Labels, LabelSpace, as_arrow, gather
+from batpak_analytics.arrow.columns import LabelSpace, as_arrow, gather
 from batpak_analytics.arrow.criteria import Criteria
 from batpak_analytics.arrow.filters import Filters, RowFilter, TupleFilters
 from batpak_analytics.arrow.pruning import cannot_match, covers, outside
@@ -178,12 +178,6 @@ class _Group:
 def _filter_columns(view: Any, position: int, rows: Any, names: tuple[str, ...]) -> dict[str, Any]:
     group = _Group(position, rows)
     labels = LabelSpace(view, (), ())
-    for name, space in (("entity", labels.entity), ("scope", labels.scope)):
-        if name in names:
-            _all_labels(space, view, position)
+    if "entity" in names or "scope" in names:
+        labels.add_all(view, position)
     return {name: as_arrow(name, gather(view, [group], name, labels), labels) for name in names}
-
-
-def _all_labels(space: Labels, view: Any, position: int) -> None:
-    strings = view.segments[position].strings
-    space.add_table(position, strings, np.arange(len(strings)))
