@@ -7,14 +7,14 @@ that is not good gets a status from ``layout``.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from batpak_analytics.errors import FormatError
+from batpak_analytics.format.event import parse_event
+from batpak_analytics.format.frame import crc32, probe_frame
 from batpak_analytics.format.layout import (
     FRAME_BOUNDS,
     FRAME_CRC,
@@ -24,46 +24,16 @@ from batpak_analytics.format.layout import (
     FRAME_HEADER_SIZE,
     FRAME_MALFORMED,
     FRAME_OK,
-    FRAME_PAST_END,
     FRAME_TOO_LARGE,
     MAX_FRAME_PAYLOAD,
     PAYLOAD_BIN,
     PAYLOAD_INTS,
 )
+from batpak_analytics.format.payload import as_view, read_head
 
 Bytes = npt.NDArray[np.uint8]
 _INT_PREFIX: Final = 0xCC  # the tag before a byte from 80 to ff (spec segments 2.4)
 _NOT_COPIED: Final = frozenset(("status", "pad", "pad2"))
-
-
-def as_view(buffer: Any) -> memoryview:
-    """Any buffer as flat unsigned bytes, without a copy."""
-    return np.frombuffer(buffer, np.uint8).data
-
-
-def _best_crc32() -> Callable[[memoryview], int]:
-    try:
-        from isal import isal_zlib
-    except ImportError:
-        return zlib.crc32
-    return isal_zlib.crc32  # type: ignore[no-any-return,unused-ignore]
-
-
-_crc32 = _best_crc32()
-
-
-def _probe(view: memoryview, offset: int, end: int, limit: int) -> tuple[int, int]:
-    """Status and whole length (8 + payload) of the frame at ``offset`` in a region that stops at ``end``."""
-    if end - offset < FRAME_HEADER_SIZE:
-        return FRAME_END, 0
-    payload_size, stored = FRAME_HEADER.unpack_from(view, offset)
-    if payload_size > limit:
-        return FRAME_TOO_LARGE, 0
-    start = offset + FRAME_HEADER_SIZE
-    if payload_size > end - start:
-        return FRAME_PAST_END, 0
-    good = _crc32(view[start : start + payload_size]) == stored
-    return FRAME_OK if good else FRAME_CRC, FRAME_HEADER_SIZE + payload_size
 
 
 def walk_frames(
@@ -77,12 +47,12 @@ def walk_frames(
     end = min(end, len(view))
     at = max(start, 0)
     offsets, lengths = [], []
-    status, length = _probe(view, at, end, limit)
+    status, length = probe_frame(view, at, end, limit) if at < end else (FRAME_END, 0)
     while status == FRAME_OK:
         offsets.append(at)
         lengths.append(length)
         at += length
-        status, length = _probe(view, at, end, limit)
+        status, length = probe_frame(view, at, end, limit)
     return np.array(offsets, np.uint64), np.array(lengths, np.uint32), at, status
 
 
@@ -94,7 +64,7 @@ def _check(view: memoryview, offset: int, length: int) -> int:
         return FRAME_BOUNDS
     if payload_size > MAX_FRAME_PAYLOAD:
         return FRAME_TOO_LARGE
-    good = _crc32(view[offset + FRAME_HEADER_SIZE : offset + length]) == stored
+    good = crc32(view[offset + FRAME_HEADER_SIZE : offset + length]) == stored
     return FRAME_OK if good else FRAME_CRC
 
 
@@ -111,8 +81,6 @@ def check_frames(buffer: Any, offsets: Any, lengths: Any) -> Bytes:
 
 def parse_row(buffer: Any, start: int, end: int, row: Any) -> None:
     """Fill one FRAME_DTYPE ``row`` from the frame body ``buffer[start:end]``, by the reference's rules."""
-    from batpak_analytics.format.event import parse_event
-
     try:
         event = parse_event(buffer, start, end)
     except FormatError:
@@ -143,8 +111,6 @@ def parse_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True
 
 def int_array_bytes(view: memoryview, start: int, end: int) -> bytes:
     """The bytes that the elements of an int-array stand for, in any encoding of 0 to 255."""
-    from batpak_analytics.format.payload import read_head
-
     taken = bytearray()
     at = start
     while at < end:
