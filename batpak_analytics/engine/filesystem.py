@@ -12,7 +12,7 @@ import os
 import stat as stat_bits
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,10 +160,10 @@ class DescriptorCache:
             if key != keep and key not in self._pinned:
                 os.close(self._open.pop(key))
 
-    def __del__(self) -> None:
-        for descriptor in self._open.values():
-            os.close(descriptor)
-        self._open = OrderedDict()
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        # `close` is bound now because the interpreter may have dismantled `os` when the last reader goes.
+        for descriptor in getattr(self, "_open", {}).values():
+            close(descriptor)
 
 
 def _open_pinned(path: Path, identity: FileIdentity) -> int:
