@@ -97,10 +97,9 @@ def _parquet(file: BinaryIO, schema: pa.Schema, _: str) -> Iterator[Write]:
 
 @contextmanager
 def _arrow(file: BinaryIO, schema: pa.Schema, _: str) -> Iterator[Write]:
-    # An IPC file has one dictionary a column, which a stream cannot know before its end: hence plain strings.
-    plain = pa.schema([field.with_type(_without_dictionary(field.type)) for field in schema])
-    with pa.ipc.new_file(file, plain, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        yield lambda batch: writer.write_batch(batch.cast(plain))
+    # An IPC file has one dictionary a column; a scan gives all of its batches the same one.
+    with pa.ipc.new_file(file, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        yield writer.write_batch
 
 
 @contextmanager
@@ -112,10 +111,6 @@ def _csv(file: BinaryIO, schema: pa.Schema, _: str) -> Iterator[Write]:
 @contextmanager
 def _jsonl(file: BinaryIO, _: pa.Schema, mode: str) -> Iterator[Write]:
     yield lambda batch: file.writelines(json_lines(batch, payload_is_json=mode == "json"))
-
-
-def _without_dictionary(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 FORMATS: dict[str, tuple[OpenWriter, str]] = {
