@@ -165,9 +165,7 @@ def test_export_to_jsonl_puts_payloads_in_as_json(quickstart: Path, tmp_path: Pa
 def test_export_keeps_the_extremes_of_integers_and_odd_payloads(fixture_stores: Path, tmp_path: Path) -> None:
     for ending in ENDINGS:
         out = tmp_path / f"events.{ending}"
-        assert (
-            main(["export", str(fixture_stores / "segments"), str(out), "--columns", "all", "--system"]) == 0
-        )
+        assert main(["export", str(fixture_stores / "segments"), str(out), "--columns", "all", "--system"]) == 0
     expected = [json.loads(line) for line in (fixture_stores / "segments.jsonl").read_text().splitlines()]
     rows = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert [row["global_sequence"] for row in rows] == [row["global_sequence"] for row in expected]
@@ -223,9 +221,7 @@ def test_check_of_a_sound_store_exits_0(quickstart: Path, capsys: pytest.Capture
     assert capsys.readouterr().out == "sound: checked 6 events in 1 segment\n"
 
 
-def test_check_of_a_damaged_frame_exits_1_and_names_the_place(
-    store: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_of_a_damaged_frame_exits_1_and_names_the_place(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flip(store / SEGMENT, FRAME_BYTE)
     assert main(["check", str(store)]) == 1
     out = capsys.readouterr().out

@@ -47,9 +47,7 @@ def test_public_names_are_listed_and_arrive_on_demand() -> None:
     for name in bp.__all__:
         assert getattr(bp, name) is not None, name
     assert set(bp.__all__) <= set(dir(bp))
-    assert {"read_batpak", "scan_batpak", "open_reader", "demo_store", "BatpakError", "category"} <= set(
-        bp.__all__
-    )
+    assert {"read_batpak", "scan_batpak", "open_reader", "demo_store", "BatpakError", "category"} <= set(bp.__all__)
 
 
 def test_a_misspelt_public_name_is_an_attribute_error() -> None:

@@ -88,9 +88,7 @@ def test_imports_go_only_to_lower_layers(source: str) -> None:
     if layer == "cli":
         allowed |= {"__init__"}
     imported = {name if name in LAYERS else "__init__" for name in inner_layers(source)}
-    assert imported <= allowed, (
-        f"{source} imports {sorted(imported - allowed)} from above or beside its layer"
-    )
+    assert imported <= allowed, f"{source} imports {sorted(imported - allowed)} from above or beside its layer"
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -108,8 +106,6 @@ def test_inner_layers_know_files_but_not_the_network(source: str) -> None:
 def test_a_wrong_import_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
     (tmp_path / "format").mkdir()
-    (tmp_path / "format" / "bad.py").write_text(
-        "def f():\n    from ..engine import view\n    import pandas.api\n"
-    )
+    (tmp_path / "format" / "bad.py").write_text("def f():\n    from ..engine import view\n    import pandas.api\n")
     assert inner_layers("format/bad.py") == {"engine"}
     assert "pandas.api" in set(imported_modules("format/bad.py"))
