@@ -12,6 +12,8 @@ release = version = __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "jupyter_execute"]
 
+default_role = "code"  # docstrings write names between single backticks
+
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_static_path: list[str] = []
