@@ -24,3 +24,10 @@ def oracle() -> Oracle:
         if interop_required():
             pytest.fail(f"BATPAK_REQUIRE_INTEROP=1, but {reason}")
         pytest.skip(str(reason))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the reference engine, so that ``-m "not interop"`` leaves it out."""
+    for item in items:
+        if "oracle" in getattr(item, "fixturenames", ()):
+            item.add_marker("interop")
