@@ -59,12 +59,21 @@ def _different(segment: Any, index: Array, frames: Array, buffer: Any) -> npt.ND
 def _strings_differ(
     strings: tuple[str, ...], indexes: Array, name: str, frames: Array, buffer: Any
 ) -> npt.NDArray[np.bool_]:
-    """Compare each distinct pair of (string of the frame, string of the table) once."""
+    """Compare each string of the frames with one index that stands beside it, and the other indexes with that one.
+
+    A string table may hold a string twice, so another index need not mean another string.
+    """
     codes, texts = kernels.intern_strings(buffer, frames[f"{name}_start"], frames[f"{name}_size"])
-    pairs = codes.astype(np.uint64) << np.uint64(32) | indexes.astype(np.uint64)
-    distinct, inverse = np.unique(pairs, return_inverse=True)
-    unequal = [texts[pair >> 32] != strings[pair & 0xFFFFFFFF].encode() for pair in distinct.tolist()]
-    found: npt.NDArray[np.bool_] = np.array(unequal, bool)[inverse]
+    beside = np.zeros(len(texts), indexes.dtype)
+    beside[codes] = indexes
+    unequal = np.fromiter(
+        (text != strings[index].encode() for text, index in zip(texts, beside.tolist(), strict=True)),
+        bool,
+        len(texts),
+    )
+    found: npt.NDArray[np.bool_] = unequal[codes]
+    for at in np.flatnonzero(indexes != beside[codes]).tolist():
+        found[at] = texts[codes[at]] != strings[indexes[at]].encode()
     return found
 
 

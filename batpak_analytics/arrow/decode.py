@@ -69,7 +69,8 @@ class Needs:
 class Decoded:
     """The frames of one chunk, in the order of its groups.
 
-    `corrections` are the values of intact frames that contradict their index row, by position. `data` and
+    `corrections` are the values of intact frames that contradict their index row, `extensions` the packed maps of
+    rows that have some, both by position. `data` and
     `offsets` are payload bytes; `views` are 16-byte Arrow views into `buffers`.
     """
 
@@ -77,7 +78,7 @@ class Decoded:
     encrypted: Array
     shredded: Array
     header: dict[str, Array] = field(default_factory=dict)
-    extensions: list[bytes] = field(default_factory=list)
+    extensions: dict[int, bytes] = field(default_factory=dict)
     data: Array = field(default_factory=lambda: np.zeros(0, np.uint8))
     offsets: Array = field(default_factory=lambda: np.zeros(1, np.int64))
     views: Array = field(default_factory=lambda: np.zeros((0, 4), "<i4"))
@@ -169,14 +170,12 @@ def _header(frames: Array, name: str) -> Array:
     return np.ascontiguousarray(values)
 
 
-def _extensions(frames: Array, buffer: Any) -> list[bytes]:
-    """The MessagePack map of each row, empty where it has no entries."""
+def _extensions(frames: Array, buffer: Any) -> dict[int, bytes]:
+    """The MessagePack map of each row that has entries, by position and ascending."""
     starts, ends = frames["extensions_start"].astype(np.int64), frames["extensions_end"].astype(np.int64)
-    found = [b""] * len(frames)
     view = memoryview(buffer)
-    for at in np.flatnonzero((frames["status"] == FRAME_OK) & (ends - starts > 1)).tolist():
-        found[at] = bytes(view[starts[at] : ends[at]])
-    return found
+    rows = np.flatnonzero((frames["status"] == FRAME_OK) & (ends - starts > 1)).tolist()
+    return {at: bytes(view[starts[at] : ends[at]]) for at in rows}
 
 
 def keyscope_id(window: Window, frame: Any, at: int) -> bytes:
@@ -216,9 +215,9 @@ def _joined(parts: list[Decoded], needs: Needs) -> Decoded:
         _concatenated([part.shredded for part in parts]),
     )
     whole.header = {name: _concatenated([part.header[name] for part in parts]) for name in needs.header}
-    whole.extensions = [text for part in parts for text in part.extensions]
     for number, (first, part) in enumerate(zip(firsts, parts, strict=False)):
         whole.corrections |= {first + at: columns for at, columns in part.corrections.items()}
+        whole.extensions |= {first + at: packed for at, packed in part.extensions.items()}
         part.views[:, 2] = number
     whole.views = _concatenated([part.views for part in parts])
     whole.buffers = [buffer for part in parts for buffer in part.buffers]

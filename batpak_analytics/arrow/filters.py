@@ -7,6 +7,7 @@ frame is read.
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -164,7 +165,7 @@ class ExpressionFilters:
     @property
     def key(self) -> tuple[Any, ...]:
         """A hashable form, for caches."""
-        return (str(self.expression),)
+        return (pickle.dumps(self.expression),)  # its text leaves out the middle of long value lists
 
     def __str__(self) -> str:
         return str(self.expression)

@@ -46,19 +46,21 @@ def extensions(decoded: Decoded) -> Any:
     """Receipt extensions as `map<string, binary>`: empty for most events, null where the frame could not be
     read.
     """
-    entries = [_entries(packed) for packed in decoded.extensions]
-    offsets = np.zeros(len(entries) + 1, np.int32)
-    np.cumsum([len(found) for found in entries], out=offsets[1:])
-    keys = pa.array([key for found in entries for key in found], pa.string())
-    values = pa.array([value for found in entries for value in found.values()], pa.binary())
-    pairs = pa.StructArray.from_arrays([keys, values], fields=list(EXTENSIONS.field(0).type))
-    return pa.Array.from_buffers(
-        EXTENSIONS, len(entries), [validity(decoded.ok), pa.py_buffer(offsets)], children=[pairs]
+    sizes = np.zeros(len(decoded.ok), np.int32)
+    keys: list[str] = []
+    values: list[bytes] = []
+    for row, packed in decoded.extensions.items():
+        entries = decode_extensions(packed, 0, len(packed))
+        sizes[row] = len(entries)
+        keys.extend(entries)
+        values.extend(entries.values())
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    pairs = pa.StructArray.from_arrays(
+        [pa.array(keys, pa.string()), pa.array(values, pa.binary())], fields=list(EXTENSIONS.field(0).type)
     )
-
-
-def _entries(packed: bytes) -> dict[str, bytes]:
-    return dict(decode_extensions(packed, 0, len(packed))) if packed else {}
+    return pa.Array.from_buffers(
+        EXTENSIONS, len(sizes), [validity(decoded.ok), pa.py_buffer(offsets)], children=[pairs]
+    )
 
 
 def binary_payload(decoded: Decoded) -> Any:

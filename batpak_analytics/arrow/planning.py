@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from batpak_analytics.arrow.chunks import chunks, pieces
+from batpak_analytics.arrow.chunks import chunks
 from batpak_analytics.arrow.decode import Decoder, Needs
 from batpak_analytics.arrow.options import Step
 from batpak_analytics.arrow.payload import PayloadInference, PayloadPlan
@@ -39,9 +39,8 @@ def payload_plan(
 def _infer(view: Any, selection: Selection, limit: int | None, step: Step) -> PayloadPlan:
     inference = PayloadInference()
     decoder = Decoder(view, Needs(payload=True))
-    found = pieces(view, selection.masks, selection.counts)
     with view.pinned():
-        for chunk in chunks(view, found, ROWS_AT_ONCE, frames=True, limit=limit):
+        for chunk in chunks(view, selection, ROWS_AT_ONCE, frames=True, limit=limit):
             decoded = decoder.decode(chunk)
             present = (decoded.ok & ~decoded.encrypted).astype(np.uint8)
             inference.update(decoded.data, decoded.offsets, present)

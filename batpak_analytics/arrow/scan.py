@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from batpak_analytics.arrow.card import card
-from batpak_analytics.arrow.chunks import Chunk, chunks, pieces
+from batpak_analytics.arrow.chunks import Chunk, chunks
 from batpak_analytics.arrow.columns import LabelSpace
 from batpak_analytics.arrow.criteria import parse_criteria
 from batpak_analytics.arrow.explain import Explanation, SegmentPlan
@@ -220,9 +220,8 @@ class Scan:
                     return
 
     def _chunks(self, builder: BatchBuilder, batch_size: int) -> Iterator[Chunk]:
-        found = pieces(self.view, self._selection.masks, self._selection.counts)
         frames = builder.needs is not None
-        return chunks(self.view, found, batch_size, frames=frames, limit=self._early_limit)
+        return chunks(self.view, self._selection, batch_size, frames=frames, limit=self._early_limit)
 
     def to_reader(self, batch_size: int = BATCH_SIZE) -> pa.RecordBatchReader:
         """The same as a `pyarrow.RecordBatchReader`, which may be consumed once."""
