@@ -39,7 +39,8 @@ def open_reader(path: str | PathLike[str], *, on_damage: OnDamage = "report") ->
         The data directory that the application gave to batpak.
     on_damage
         ``"report"`` reads everything that can be proven and lists the rest in `Reader.findings`; ``"raise"`` raises
-        where 0.9.0's own open or read would fail. Unfinished writes at the very end are normal in both.
+        where 0.9.0's own open or read would fail or silently drop events. Unfinished writes at the very end are normal
+        in both.
 
     Raises
     ------

@@ -18,7 +18,7 @@ from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.segments import SegmentScan
 from batpak_analytics.engine.sequences import SYNTHESISED
 from batpak_analytics.errors import FormatError, FutureVersionError, HiddenRangesCorruptError
-from batpak_analytics.format.layout import VISIBILITY_NAME
+from batpak_analytics.format.layout import VISIBILITY_NAME, FooterState
 from batpak_analytics.format.sidecars import visibility
 from batpak_analytics.format.sidecars.visibility import HiddenRanges
 from batpak_analytics.model import Finding
@@ -64,6 +64,7 @@ def hidden_rows(
     """One bool array per segment: True where the row is hidden, or may be."""
     if not hidden.ranges:
         return [np.zeros(len(scan.rows), bool) for scan in scans]
+    _report_compacted(scans, problems)
     low = [sequence.astype(np.int64) for sequence in sequences]
     high = [sequence.copy() for sequence in low]
     for run in _counted_runs(scans, sequences, sources):
@@ -85,6 +86,29 @@ def hidden_rows(
             )  # fmt: skip
         masks.append(mask)
     return masks
+
+
+def _report_compacted(scans: list[SegmentScan], problems: Problems) -> None:
+    """A compaction that drops events renumbers the rest and leaves the ranges as they were (sidecars spec 21.2).
+
+    Its output has no footer and is followed by a gap in the segment numbers. What it dropped is not on disk, so
+    nothing can say which rows the ranges meant.
+    """
+    for scan, following in pairwise(scans):
+        output = scan.footer_state == FooterState.ABSENT.value
+        if output and following.listed.segment_id > scan.listed.segment_id + 1:
+            problems.add(
+                Finding(
+                    "warning",
+                    "hidden-after-compaction",
+                    scan.listed.segment_id,
+                    scan.listed.file.path.name,
+                    None,
+                    "The store was compacted and has cancelled events. If the compaction dropped events, 0.9.0 did not "
+                    "move the hidden ranges with the numbers: cancelled events may be shown, and others hidden.",
+                    "Compare with a copy from before the compaction. After a merge, which drops nothing, all is well.",
+                )
+            )
 
 
 def _meets(low: Any, high: Any, ranges: tuple[tuple[int, int], ...]) -> Any:

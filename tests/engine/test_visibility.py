@@ -60,6 +60,15 @@ def test_lost_frames_before_a_hidden_range_hide_the_candidates(tmp_path: Path) -
     assert "hidden-ambiguous" in rules(view, "warning")
 
 
+def test_hidden_ranges_after_a_compaction_are_told_to_be_unsure(tmp_path: Path) -> None:
+    first, _, third = three_segments()
+    output = replace(first, footer=False)
+    hide(write_store(tmp_path, [output, replace(third, first_sequence=3)]), (1, 2))
+    view = open_reader(tmp_path).view
+    assert numbers(view) == [0, 2, 6, 7, 8]
+    assert rules(view, "warning") == {"hidden-after-compaction"}
+
+
 @pytest.mark.parametrize("damage", ["short", "magic", "crc", "body"])
 def test_corrupt_ranges_fail_closed_in_both_modes(tmp_path: Path, damage: str) -> None:
     hide(write_store(tmp_path, three_segments()), (2, 4))
