@@ -57,8 +57,8 @@ class Scan:
     fixed. It implements the Arrow PyCapsule interface, so Polars, DuckDB and pandas take it as it is.
 
     >>> import batpak_analytics as bp
-    >>> scan = bp.scan_batpak(bp.demo_store(), columns=["entity", "payload"], limit=2)  # doctest: +SKIP
-    >>> scan.to_arrow().num_rows  # doctest: +SKIP
+    >>> scan = bp.scan_batpak(bp.demo_store(), columns=["entity", "payload"], limit=2)
+    >>> scan.to_arrow().num_rows
     2
     """
 

@@ -34,8 +34,8 @@ def read_batpak(
     scope: Names | None = None,
     kind: Kinds | None = None,
     lane: int | Iterable[int] | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: datetime | str | None = None,
+    until: datetime | str | None = None,
     as_of: int | str | bytes | UUID | datetime | None = None,
     payload: str | None = "columns",
     payload_schema: pa.Schema | Mapping[str, pa.DataType] | None = None,
@@ -59,7 +59,7 @@ def read_batpak(
         None: `global_sequence`, the ids, `entity`, `scope`, `kind`, `wall_time` and the payload. `"all"`:
         every column. A list: exactly that list, where `payload` stands for whatever `payload=` yields and
         `payload.x` for one field. Without a payload column no payload is read; index columns cost no frame
-        read at all.
+        read at all. `disposition` looks at every payload, to tell which have a JSON reading.
     filters
         Conditions over any column: `[(column, op, value), ...]` (AND), a list of such lists (OR), or a
         `pyarrow.compute.Expression`; `op` is one of `= == != < <= > >= in not in`. Payload fields are
@@ -73,7 +73,8 @@ def read_batpak(
     lane
         One or several lanes; events hidden on that lane are left out too.
     since, until
-        Bounds on `wall_time`, inclusive and exclusive; aware datetimes or Timestamps.
+        Bounds on `wall_time`, inclusive and exclusive: aware datetimes or Timestamps, or ISO 8601 text with
+        its zone (`"2026-03-01T00:00:00Z"`). One without a zone raises.
     as_of
         The store as it was: a sequence number (inclusive), an event id (inclusive), or a datetime, which is
         the last sequence whose running maximum of `wall_time` is not later.
@@ -125,8 +126,9 @@ def read_batpak(
     Examples
     --------
     >>> import batpak_analytics as bp
-    >>> frame = bp.read_batpak(bp.demo_store(), columns=["global_sequence", "entity", "payload"])  # doctest:
-    +SKIP
+    >>> frame = bp.read_batpak(bp.demo_store(), columns=["entity", "kind", "payload.hp"], limit=2)
+    >>> frame.shape
+    (2, 3)
     """
     options = _scan_options(dict(locals()))
     with _opened(path, on_damage) as reader:
@@ -144,8 +146,8 @@ def scan_batpak(
     scope: Names | None = None,
     kind: Kinds | None = None,
     lane: int | Iterable[int] | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: datetime | str | None = None,
+    until: datetime | str | None = None,
     as_of: int | str | bytes | UUID | datetime | None = None,
     payload: str | None = "columns",
     payload_schema: pa.Schema | Mapping[str, pa.DataType] | None = None,
@@ -167,7 +169,8 @@ def scan_batpak(
     `read_batpak` raises.
 
     >>> import batpak_analytics as bp
-    >>> bp.scan_batpak(bp.demo_store(), kind=bp.category(0xF)).count()  # doctest: +SKIP
+    >>> bp.scan_batpak(bp.demo_store(), kind=bp.category(0xF)).count()
+    4
     """
     options = _scan_options(dict(locals()))
     reader: Any = path if _is_reader(path) else _open_reader(path, on_damage)

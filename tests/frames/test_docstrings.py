@@ -1,0 +1,18 @@
+"""The examples in docstrings give what they say."""
+
+from __future__ import annotations
+
+import doctest
+from types import ModuleType
+
+import pytest
+
+from batpak_analytics.arrow import filters, scan
+from batpak_analytics.frames import read
+
+
+@pytest.mark.parametrize("module", [filters, scan, read], ids=lambda module: module.__name__)
+def test_docstring_examples_give_what_they_say(module: ModuleType) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
