@@ -263,9 +263,7 @@ def _rows(data: memoryview, offsets: Any, ends: Any) -> Iterator[tuple[int, int]
         yield (start, stop) if 0 <= start <= stop <= len(data) else (0, 0)
 
 
-def locate_fields(
-    data: Any, offsets: Any, table: FieldTable, present: Any = None, ends: Any = None
-) -> Located:
+def locate_fields(data: Any, offsets: Any, table: FieldTable, present: Any = None, ends: Any = None) -> Located:
     """Validate every row and find its top-level fields, adding new names to ``table``.
 
     A name twice in a row: the last one counts. Bytes after the value are ignored. A key that is not UTF-8

@@ -12,13 +12,14 @@ from typing import Any
 import cython
 import numpy as np
 from cython.cimports.batpak_analytics.kernels.wire import Head, hash_bytes, is_utf8, read_head, skip_value
-from cython.cimports.libc.string import memcmp
+from cython.cimports.libc.string import memcmp, memcpy
 
 from batpak_analytics.format import payload as readable
 
 p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
 index = cython.typedef(cython.Py_ssize_t)
 i64 = cython.typedef(cython.longlong)
+u64 = cython.typedef(cython.ulonglong)
 p_pos = cython.typedef(cython.pointer[cython.longlong])
 
 # As format/payload.py and wire.pxd.
@@ -31,6 +32,25 @@ MISSING = cython.declare(index, -1)
 STR = cython.declare(cython.int, 4)
 MAP = cython.declare(cython.int, 8)
 FEW_FIELDS = cython.declare(index, 8)
+HIGH_BITS = cython.declare(u64, 0x8080808080808080)
+SIZES = cython.declare(cython.uchar[256])  # by tag: bytes of a nil, bool, number or short string; 0: ask skip_value
+
+
+@cython.cfunc
+def _fill_sizes() -> cython.void:
+    tag: cython.int
+    for tag in range(256):
+        SIZES[tag] = 1 if tag <= 0x7F or tag >= 0xE0 else 0
+        if tag >= 0xA0 and tag <= 0xBF:
+            SIZES[tag] = 1 + (tag & 31)
+        elif tag >= 0xCC and tag <= 0xD3:
+            SIZES[tag] = 1 + (1 << (tag & 3))
+    SIZES[0xC0] = SIZES[0xC2] = SIZES[0xC3] = 1
+    SIZES[0xCA] = 5
+    SIZES[0xCB] = 9
+
+
+_fill_sizes()
 
 
 @cython.cclass
@@ -59,7 +79,7 @@ class _Names:
         while size < 4 * (len(names) + 1):
             size *= 2
         self.count = len(names)
-        self.text = np.frombuffer(b"".join(names) + b"\0", np.uint8)
+        self.text = np.frombuffer(b"".join(names) + bytes(8), np.uint8)
         self.bounds = np.cumsum([0] + [len(name) for name in names], dtype=np.int64)
         self.slots = np.full(size, MISSING, np.int64)
         self.follow = np.arange(len(names) + 1, dtype=np.int64)
@@ -82,19 +102,28 @@ class _Names:
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
-    def is_name(self, code: index, key: p_bytes, size: index) -> cython.bint:
+    def is_name(self, code: index, data: p_bytes, key: index, size: index, end: index) -> cython.bint:
         at: index = self.bounds[code]
-        return self.bounds[code + 1] - at == size and memcmp(cython.address(self.text[at]), key, size) == 0
+        one: u64
+        other: u64
+        if self.bounds[code + 1] - at != size:
+            return False
+        if size == 0 or size > 8 or end - key < 8:
+            return memcmp(cython.address(self.text[at]), data + key, size) == 0
+        # The names have eight bytes after them, so a short one can be compared as a word.
+        memcpy(cython.address(one), cython.address(self.text[at]), 8)
+        memcpy(cython.address(other), data + key, 8)
+        return (one ^ other) << (64 - 8 * size) == 0
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def search(self, key: p_bytes, size: index) -> index:
+    def search(self, data: p_bytes, key: index, size: index, end: index) -> index:
         """The code of a name, or MISSING."""
         mask: index = self.slots.shape[0] - 1
-        slot: index = cython.cast(index, hash_bytes(key, 0, size)) & mask
+        slot: index = cython.cast(index, hash_bytes(data, key, size)) & mask
         while self.slots[slot] != MISSING:
-            if self.is_name(self.slots[slot], key, size):
+            if self.is_name(self.slots[slot], data, key, size, end):
                 return self.slots[slot]
             slot = (slot + 1) & mask
         return MISSING
@@ -103,12 +132,12 @@ class _Names:
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
-    def find(self, before: index, key: p_bytes, size: index) -> index:
+    def find(self, before: index, data: p_bytes, key: index, size: index, end: index) -> index:
         """The code of a name, guessing first that it follows ``before`` (MISSING: that it comes first)."""
         code: index = self.follow[before + 1]
-        if code < self.count and self.is_name(code, key, size):
+        if code < self.count and self.is_name(code, data, key, size, end):
             return code
-        code = self.search(key, size)
+        code = self.search(data, key, size, end)
         if code != MISSING:
             self.follow[before + 1] = code
         return code
@@ -118,13 +147,34 @@ class _Names:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
+def _is_short_ascii(data: p_bytes, at: index, end: index, size: index) -> cython.bint:
+    """Whether 1 to 8 bytes are ASCII, where eight can be read; False is no answer."""
+    word: u64
+    if size == 0 or size > 8 or end - at < 8:
+        return False
+    memcpy(cython.address(word), data + at, 8)
+    return (word << (64 - 8 * size)) & HIGH_BITS == 0
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
 def _value_end(data: p_bytes, at: index, end: index, json: cython.pointer[cython.bint]) -> index:
-    """The end of a value inside the top-level map; the commonest tags without a call."""
+    """The end of a value inside the top-level map; numbers and short strings without a call."""
+    tag: cython.int
+    size: index
     if at >= end:
         return MISSING
-    if data[at] <= 0x7F or data[at] >= 0xE0 or data[at] == 0xC0 or data[at] == 0xC2 or data[at] == 0xC3:
-        return at + 1
-    return skip_value(data, at, end, 1, json)
+    tag = data[at]
+    size = SIZES[tag]
+    if size == 0:
+        return skip_value(data, at, end, 1, json)
+    if end - at < size:
+        return MISSING
+    if (tag & 0xE0) == 0xA0 and not _is_short_ascii(data, at + 1, end, size - 1):
+        return skip_value(data, at, end, 1, json)
+    return at + size
 
 
 @cython.cfunc
@@ -168,7 +218,7 @@ def _scan_map(
         code = MISSING
         if head.type == STR:
             at = head.start + head.size
-            code = names.find(before, data + head.start, head.size)
+            code = names.find(before, data, head.start, head.size, end)
             if code == MISSING:
                 if is_utf8(data, head.start, at):
                     unknown[0] = True

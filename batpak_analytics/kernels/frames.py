@@ -23,6 +23,7 @@ p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
 p_text = cython.typedef(cython.pointer[cython.const[cython.char]])  # a literal
 p_out = cython.typedef(cython.pointer[cython.uchar])
 index = cython.typedef(cython.Py_ssize_t)
+p_index = cython.typedef(cython.pointer[cython.Py_ssize_t])
 u64 = cython.typedef(cython.ulonglong)
 
 p_row = cython.typedef(cython.pointer[Row])
@@ -136,7 +137,7 @@ def _ints(
 @cython.exceptval(check=False)
 def _hash(data: p_bytes, at: index, end: index, out: p_out) -> index:
     """A 32-byte int-array."""
-    roomy: cython.uchar[40]
+    roomy: cython.uchar[40]  # read_ints wants eight bytes more
     if at < 0 or end - at < 35 or data[at] != 0xDC or data[at + 1] != 0 or data[at + 2] != 32:
         return FAIL
     at = read_ints(data, at + 3, end, 32, roomy)
@@ -237,8 +238,8 @@ def _encryption(data: p_bytes, at: index, end: index, row: p_row) -> index:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _header(data: p_bytes, at: index, end: index, row: p_row, fields: cython.int) -> index:
-    """The map of 9 (before ``payload_version``), 10, or 11 (encrypted) fields."""
+def _header(data: p_bytes, at: index, end: index, row: p_row, fields: cython.int, content: p_index) -> index:
+    """The map of 9 (before ``payload_version``), 10, or 11 (encrypted) fields; where ``content_hash`` is."""
     value: u64 = 0
     at = _position(data, _ids(data, at, end, row), end, row)
     at = _number_at(data, at, end, b"\xacpayload_size", 13, U32_MAX, cython.address(value))
@@ -247,7 +248,8 @@ def _header(data: p_bytes, at: index, end: index, row: p_row, fields: cython.int
     row.kind = cython.cast(cython.ushort, value)
     at = _number_at(data, at, end, b"\xa5flags", 6, 255, cython.address(value))
     row.flags = cython.cast(cython.uchar, value)
-    at = _hash(data, _key(data, at, end, b"\xaccontent_hash", 13), end, row.content_hash)
+    content[0] = _key(data, at, end, b"\xaccontent_hash", 13)
+    at = content[1] = _hash(data, content[0], end, row.content_hash)
     if fields >= 10:
         at = _number_at(data, at, end, b"\xafpayload_version", 16, U16_MAX, cython.address(value))
         row.payload_version = cython.cast(cython.ushort, value)
@@ -259,14 +261,20 @@ def _header(data: p_bytes, at: index, end: index, row: p_row, fields: cython.int
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _chain(data: p_bytes, at: index, end: index, row: p_row) -> index:
+def _chain(data: p_bytes, at: index, end: index, row: p_row, content: p_index) -> index:
+    """Nil, or both hashes. The ``event_hash`` mostly has the very bytes of ``content_hash``."""
+    size: index = content[1] - content[0]
     if at < 0 or at >= end:
         return FAIL
     if data[at] == 0xC0:
         return at + 1
     row.has_chain = 1
     at = _hash(data, _key(data, at, end, b"\x82\xa9prev_hash", 11), end, row.prev_hash)
-    return _hash(data, _key(data, at, end, b"\xaaevent_hash", 11), end, row.event_hash)
+    at = _key(data, at, end, b"\xaaevent_hash", 11)
+    if at >= 0 and end - at >= size and memcmp(data + at, data + content[0], size) == 0:
+        memcpy(row.event_hash, row.content_hash, 32)
+        return at + size
+    return _hash(data, at, end, row.event_hash)
 
 
 @cython.cfunc
@@ -299,15 +307,18 @@ def _parse(data: p_bytes, at: index, end: index, row: p_row) -> cython.bint:
     """Fill ``row`` from one body in the canonical layout; False leaves it half filled."""
     fields: cython.int
     count: index = 0
+    content: index[2]
     at = _key(data, at, end, b"\x84\xa5event\x83\xa6header", 15)
     if at < 0 or at >= end or data[at] < 0x89 or data[at] > 0x8B:
         return False
     fields = data[at] & 15
-    at = _header(data, at + 1, end, row, fields)
+    at = _header(data, at + 1, end, row, fields, content)
+    if at < 0:
+        return False
     at = _key(data, at, end, b"\xa7payload", 8)
     at = _ints(data, at, end, cython.address(row.payload_start), cython.address(row.payload_end), cython.address(count))
     row.payload_count = cython.cast(cython.uint, count)
-    at = _chain(data, _key(data, at, end, b"\xaahash_chain", 11), end, row)
+    at = _chain(data, _key(data, at, end, b"\xaahash_chain", 11), end, row, content)
     at = _key(data, at, end, b"\xa6entity", 7)
     at = _text(data, at, end, cython.address(row.entity_start), cython.address(row.entity_size))
     at = _key(data, at, end, b"\xa5scope", 6)
