@@ -107,6 +107,10 @@ class Oracle:
         """Write a named store (options: seed, events, segment_bytes); returns a compaction's report or None."""
         return self._report("write", profile, directory, *_flags(options))
 
+    def bulk(self, directory: Path, *, events: int, segment_bytes: int, **options: int) -> Any:
+        """Write many everyday events of one shape, fast (options: seed, payload_bytes, entities, batch)."""
+        return self._report("bulk", directory, *_flags({"events": events, "segment_bytes": segment_bytes, **options}))
+
     def write_random(self, seed: int, directory: Path) -> list[dict[str, Any]]:
         """Write one seeded random store and return its history, one entry per round."""
         rounds: list[dict[str, Any]] = self._report("write", "random", directory, "--seed", seed)["rounds"]

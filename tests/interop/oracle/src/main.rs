@@ -8,6 +8,7 @@
 //! append DIR --seed N --events N               [--segment-bytes N] [--odd PERCENT] [--end close|drop|crash]
 //! compact DIR --strategy merge|retention|tombstone [--strike ENTITY]
 //! bench DIR                                    seconds for open, query and get
+//! bulk DIR --events N --segment-bytes N        [--payload-bytes N] [--entities N] [--batch N] [--seed N]
 //! live DIR --events N --segment-bytes N        [--compact-at N,N] [--strategy S] [--pause-us N] [--fences 0|1]
 //! profiles                                     the names that `write` knows
 //! ```
@@ -15,6 +16,7 @@
 //! Exit code 3: the engine refused to open the store (a JSON object on stderr says why); 2: anything else.
 
 mod args;
+mod bulk;
 mod chance;
 mod dump;
 mod live;
@@ -99,6 +101,7 @@ fn run() -> Result<(), Failure> {
             print(&maintain::compact(&directory, strategy, args.text("strike").unwrap_or(session::SINGLED_OUT))?)
         }
         "bench" => print(&maintain::bench(&args.directory()?)?),
+        "bulk" => bulk_command(&mut args),
         "live" => live_command(&mut args),
         "profiles" => print(&json!(profiles::NAMES)),
         other => Err(Failure::usage(format!("unknown command {other}"))),
@@ -149,6 +152,19 @@ fn append(args: &mut Args) -> Result<(), Failure> {
         end: args.text("end").unwrap_or("close"),
     };
     print(&maintain::append(&directory, &growth)?)
+}
+
+fn bulk_command(args: &mut Args) -> Result<(), Failure> {
+    let directory = args.directory()?;
+    let bulk = bulk::Bulk {
+        seed: args.number_or("seed", 1)?,
+        events: args.required("events")?,
+        segment_bytes: args.required("segment-bytes")?,
+        payload_bytes: args.number_or("payload-bytes", 60)?,
+        entities: args.number_or("entities", 500)?,
+        batch: args.number_or("batch", 0)?,
+    };
+    print(&bulk::write(&directory, &bulk)?)
 }
 
 fn live_command(args: &mut Args) -> Result<(), Failure> {
