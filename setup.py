@@ -15,6 +15,7 @@ from setuptools import Extension, setup
 KERNELS = Path("batpak_analytics", "kernels")
 REQUIRED = os.environ.get("BATPAK_REQUIRE_KERNELS") == "1"
 UNWANTED = os.environ.get("BATPAK_NO_KERNELS") == "1"
+PROCESSORS = os.cpu_count() or 1
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": False,
@@ -40,11 +41,14 @@ def kernel_extensions() -> list[Extension]:
         for source in sorted(KERNELS.glob("*.py"))
         if source.stem != "__init__"
     ]
-    made: list[Extension] = cythonize(wanted, build_dir="build/cython", compiler_directives=DIRECTIVES)
+    made: list[Extension] = cythonize(
+        wanted, build_dir="build/cython", compiler_directives=DIRECTIVES, nthreads=PROCESSORS
+    )
     for extension in made:
         # cythonize() drops the flag when it is set on what goes in.
         extension.optional = not REQUIRED
     return made
 
 
-setup(ext_modules=kernel_extensions())
+if __name__ == "__main__":  # cythonize() starts processes of its own, which may import this file
+    setup(ext_modules=kernel_extensions(), options={"build_ext": {"parallel": PROCESSORS}})

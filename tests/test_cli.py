@@ -41,10 +41,10 @@ def listing(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, as a shell runs it."""
     command = [sys.executable, "-W", "ignore", "-m", "batpak_analytics", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
 
 
 def error_of(capsys: pytest.CaptureFixture[str]) -> str:
@@ -72,8 +72,8 @@ def test_demo_shows_rows_kinds_and_the_python_that_does_the_same(capsys: pytest.
     assert "batpak:store" not in out
 
 
-def test_demo_runs_as_a_module_and_as_the_installed_command() -> None:
-    as_module = run("demo")
+def test_demo_runs_as_a_module_and_as_the_installed_command(tmp_path: Path) -> None:
+    as_module = run("demo", cwd=tmp_path)  # in the project's own directory, python -m prefers the sources there
     assert (as_module.returncode, as_module.stderr) == (0, "")
     installed = Path(sys.executable).with_name("batpak")
     assert subprocess.run([installed, "demo"], capture_output=True, text=True).stdout == as_module.stdout

@@ -1,7 +1,8 @@
 //! An application that keeps writing while somebody reads: one progress line after each stretch of work.
 
+use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use batpak::store::Store;
@@ -21,6 +22,10 @@ pub struct Live {
     pub strategy: &'static str,
     pub pause_us: u64,
     pub fences: bool,
+    /// A file that takes a record for each acknowledged event (see `Session`), appended to before the next one.
+    pub receipts: Option<PathBuf>,
+    /// Announce each compaction and wait for a line on stdin before it begins.
+    pub ask: bool,
 }
 
 const STRETCH: usize = 100;
@@ -28,7 +33,8 @@ const STRETCH: usize = 100;
 pub fn run(directory: &Path, live: &Live) -> Result<(), Failure> {
     let store = Store::open(Setup::segments_of(live.segment_bytes).config(directory))?;
     let mut chance = Chance::new(live.seed, 0);
-    let mut session = Session::new(&store, &mut chance, Mix { lanes: 5, keys: 0, odd: 0, ..Mix::RICH });
+    let mut session = Session::new(&store, &mut chance, Mix { lanes: 5, keys: 0, odd: 0, ..Mix::RICH })
+        .with_receipts(live.receipts.as_deref().map(open_receipts).transpose()?);
     let start = session.known.len();
     let mut reported = 0;
     let mut compactions = live.compact_at.iter().peekable();
@@ -36,6 +42,10 @@ pub fn run(directory: &Path, live: &Live) -> Result<(), Failure> {
         step(&mut session, live)?;
         let done = session.known.len() - start;
         if compactions.next_if(|at| done >= **at).is_some() {
+            if live.ask {
+                progress(&json!({"written": done, "compacting": true}))?;
+                std::io::stdin().read_line(&mut String::new())?;
+            }
             let report = session.compact(live.strategy)?;
             progress(&json!({"written": done, "compacted": report}))?;
         }
@@ -47,6 +57,10 @@ pub fn run(directory: &Path, live: &Live) -> Result<(), Failure> {
     let written = session.known.len() - start;
     store.close()?;
     progress(&json!({"written": written, "closed": true}))
+}
+
+fn open_receipts(path: &Path) -> Result<File, Failure> {
+    Ok(OpenOptions::new().create(true).append(true).open(path)?)
 }
 
 fn step(session: &mut Session<'_>, live: &Live) -> Result<(), Failure> {

@@ -10,6 +10,7 @@
 //! bench DIR                                    seconds for open, query and get
 //! bulk DIR --events N --segment-bytes N        [--payload-bytes N] [--entities N] [--batch N] [--seed N]
 //! live DIR --events N --segment-bytes N        [--compact-at N,N] [--strategy S] [--pause-us N] [--fences 0|1]
+//!                                              [--receipts FILE] [--ask 0|1]
 //! profiles                                     the names that `write` knows
 //! ```
 //!
@@ -31,6 +32,7 @@ mod value;
 
 use std::fmt;
 use std::io::{BufWriter, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use args::Args;
@@ -191,6 +193,8 @@ fn live_command(args: &mut Args) -> Result<(), Failure> {
             strategy,
             pause_us: args.number_or("pause-us", 0)?,
             fences: args.number_or("fences", 0u8)? != 0,
+            receipts: args.text("receipts").map(PathBuf::from),
+            ask: args.number_or("ask", 0u8)? != 0,
         },
     )
 }

@@ -1,6 +1,8 @@
 //! The things one application does to an open store. Every choice comes from the session's `Chance`.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 
 use batpak::coordinate::{Coordinate, Region};
 use batpak::event::EventKind;
@@ -47,6 +49,8 @@ pub struct Session<'a> {
     pub known: Vec<u128>,
     keys: Vec<u128>,
     doomed: bool,
+    /// Takes the id and the content hash, 48 bytes, of every event the engine has acknowledged, in commit order.
+    receipts: Option<File>,
     pub counts: BTreeMap<&'static str, u64>,
 }
 
@@ -57,17 +61,30 @@ impl<'a> Session<'a> {
         self
     }
 
+    pub fn with_receipts(mut self, receipts: Option<File>) -> Self {
+        self.receipts = receipts;
+        self
+    }
+
     pub fn new(store: &'a Store<Open>, chance: &'a mut Chance, mix: Mix) -> Self {
         let known = store.query(&Region::all()).iter().map(|entry| entry.event_id().as_u128()).collect();
-        Self { store, chance, mix, known, keys: Vec::new(), doomed: false, counts: BTreeMap::new() }
+        Self { store, chance, mix, known, keys: Vec::new(), doomed: false, receipts: None, counts: BTreeMap::new() }
     }
 
     pub fn count(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    fn remember(&mut self, receipt: &AppendReceipt) {
-        self.known.push(receipt.event_id.as_u128());
+    fn remember(&mut self, receipt: &AppendReceipt) -> Result<(), Failure> {
+        let id = receipt.event_id.as_u128();
+        self.known.push(id);
+        if let Some(file) = &mut self.receipts {
+            let mut record = [0; 48];
+            record[..16].copy_from_slice(&id.to_be_bytes());
+            record[16..].copy_from_slice(&receipt.content_hash);
+            file.write_all(&record)?;
+        }
+        Ok(())
     }
 
     pub fn coordinate(&mut self) -> Coordinate {
@@ -161,8 +178,7 @@ impl<'a> Session<'a> {
         let (coordinate, kind, payload, options) =
             (self.coordinate(), self.kind(), self.payload(), self.options());
         let receipt = self.store.append_with_options(&coordinate, kind, &payload, options)?;
-        self.remember(&receipt);
-        Ok(())
+        self.remember(&receipt)
     }
 
     /// Every payload that is hard to hold: several of each kind, since some choose among values.
@@ -171,14 +187,14 @@ impl<'a> Session<'a> {
             let (coordinate, kind) = (self.coordinate(), self.kind());
             let payload = odd(number % ODD_KINDS, self.chance);
             let receipt = self.store.append(&coordinate, kind, &payload)?;
-            self.remember(&receipt);
+            self.remember(&receipt)?;
         }
         for number in 0..2 * RAW_KINDS {
             let (coordinate, kind) = (self.coordinate(), self.kind());
             let bytes = raw(number % RAW_KINDS, self.chance);
             let (options, cause) = (AppendOptions::new(), CausationRef::None);
             let item = BatchAppendItem::from_msgpack_bytes(coordinate, kind, bytes, options, cause);
-            self.store.append_batch(vec![item])?.iter().for_each(|receipt| self.remember(receipt));
+            self.store.append_batch(vec![item])?.iter().try_for_each(|receipt| self.remember(receipt))?;
         }
         Ok(())
     }
@@ -193,8 +209,7 @@ impl<'a> Session<'a> {
             let payload = Refunded { cents: self.chance.bits() as i64, reason: None };
             self.store.append_typed_with_options(&coordinate, &payload, options)?
         };
-        self.remember(&receipt);
-        Ok(())
+        self.remember(&receipt)
     }
 
     /// Batches key all their items or none.
@@ -226,7 +241,7 @@ impl<'a> Session<'a> {
         let items = self.items(raw_bytes)?;
         let keyed = items.iter().any(|item| item.options().idempotency_key.is_some());
         match self.store.append_batch(items) {
-            Ok(receipts) => receipts.iter().for_each(|receipt| self.remember(receipt)),
+            Ok(receipts) => receipts.iter().try_for_each(|receipt| self.remember(receipt))?,
             // A key that was used before refuses the whole batch.
             Err(_) if keyed => self.count("refused_batch"),
             Err(error) => return Err(error.into()),
