@@ -1,6 +1,5 @@
 //! An application that keeps writing while somebody reads: one progress line after each stretch of work.
 
-use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use batpak::store::Store;
 use serde_json::json;
 
 use crate::chance::Chance;
+use crate::receipts::Receipts;
 use crate::session::{Mix, Session};
 use crate::setup::Setup;
 use crate::Failure;
@@ -22,7 +22,7 @@ pub struct Live {
     pub strategy: &'static str,
     pub pause_us: u64,
     pub fences: bool,
-    /// A file that takes a record for each acknowledged event (see `Session`), appended to before the next one.
+    /// Where to write down every acknowledged event.
     pub receipts: Option<PathBuf>,
     /// Announce each compaction and wait for a line on stdin before it begins.
     pub ask: bool,
@@ -34,7 +34,7 @@ pub fn run(directory: &Path, live: &Live) -> Result<(), Failure> {
     let store = Store::open(Setup::segments_of(live.segment_bytes).config(directory))?;
     let mut chance = Chance::new(live.seed, 0);
     let mut session = Session::new(&store, &mut chance, Mix { lanes: 5, keys: 0, odd: 0, ..Mix::RICH })
-        .with_receipts(live.receipts.as_deref().map(open_receipts).transpose()?);
+        .with_receipts(live.receipts.as_deref().map(Receipts::append_to).transpose()?);
     let start = session.known.len();
     let mut reported = 0;
     let mut compactions = live.compact_at.iter().peekable();
@@ -57,10 +57,6 @@ pub fn run(directory: &Path, live: &Live) -> Result<(), Failure> {
     let written = session.known.len() - start;
     store.close()?;
     progress(&json!({"written": written, "closed": true}))
-}
-
-fn open_receipts(path: &Path) -> Result<File, Failure> {
-    Ok(OpenOptions::new().create(true).append(true).open(path)?)
 }
 
 fn step(session: &mut Session<'_>, live: &Live) -> Result<(), Failure> {

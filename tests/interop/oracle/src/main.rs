@@ -19,6 +19,7 @@
 mod args;
 mod bulk;
 mod chance;
+mod choices;
 mod dump;
 mod live;
 mod maintain;
@@ -26,6 +27,7 @@ mod many;
 mod payloads;
 mod profiles;
 mod random;
+mod receipts;
 mod session;
 mod setup;
 mod value;

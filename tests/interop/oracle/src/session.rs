@@ -1,22 +1,19 @@
 //! The things one application does to an open store. Every choice comes from the session's `Chance`.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
 
 use batpak::coordinate::{Coordinate, Region};
-use batpak::event::EventKind;
 use batpak::guard::{Denial, GateSet};
-use batpak::id::{CausationId, CorrelationId, EntityIdType, IdempotencyKey};
+use batpak::id::{EntityIdType, IdempotencyKey};
 use batpak::store::{
-    AppendOptions, AppendPositionHint, AppendReceipt, BatchAppendItem, CausationRef, CompactionConfig,
-    CompactionStrategy, DenialRequest, ExtensionKey, KeyScopeGranularity, Open, ShredScope, Store,
-    VisibilityFence,
+    AppendOptions, AppendReceipt, BatchAppendItem, CausationRef, CompactionConfig, CompactionStrategy,
+    DenialRequest, KeyScopeGranularity, Open, ShredScope, Store, VisibilityFence,
 };
 use serde_json::{json, Value as Json};
 
 use crate::chance::Chance;
-use crate::payloads::{everyday, odd, raw, Refunded, Shipped, ODD_KINDS, RAW_KINDS};
+use crate::payloads::{odd, raw, Refunded, Shipped, ODD_KINDS, RAW_KINDS};
+use crate::receipts::Receipts;
 use crate::Failure;
 
 /// How often each peculiarity occurs, in percent.
@@ -47,10 +44,10 @@ pub struct Session<'a> {
     pub mix: Mix,
     /// Events that later ones may name as their cause, correlation or key.
     pub known: Vec<u128>,
-    keys: Vec<u128>,
-    doomed: bool,
-    /// Takes the id and the content hash, 48 bytes, of every event the engine has acknowledged, in commit order.
-    receipts: Option<File>,
+    pub keys: Vec<u128>,
+    /// Whether the fence that is open will be cancelled.
+    pub doomed: bool,
+    receipts: Option<Receipts>,
     pub counts: BTreeMap<&'static str, u64>,
 }
 
@@ -61,116 +58,33 @@ impl<'a> Session<'a> {
         self
     }
 
-    pub fn with_receipts(mut self, receipts: Option<File>) -> Self {
+    /// Notes every append the engine acknowledges.
+    pub fn with_receipts(mut self, receipts: Option<Receipts>) -> Self {
         self.receipts = receipts;
         self
     }
 
     pub fn new(store: &'a Store<Open>, chance: &'a mut Chance, mix: Mix) -> Self {
         let known = store.query(&Region::all()).iter().map(|entry| entry.event_id().as_u128()).collect();
-        Self { store, chance, mix, known, keys: Vec::new(), doomed: false, receipts: None, counts: BTreeMap::new() }
+        Self {
+            store,
+            chance,
+            mix,
+            known,
+            keys: Vec::new(),
+            doomed: false,
+            receipts: None,
+            counts: BTreeMap::new(),
+        }
     }
 
     pub fn count(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    fn remember(&mut self, receipt: &AppendReceipt) -> Result<(), Failure> {
-        let id = receipt.event_id.as_u128();
-        self.known.push(id);
-        if let Some(file) = &mut self.receipts {
-            let mut record = [0; 48];
-            record[..16].copy_from_slice(&id.to_be_bytes());
-            record[16..].copy_from_slice(&receipt.content_hash);
-            file.write_all(&record)?;
-        }
-        Ok(())
-    }
-
-    pub fn coordinate(&mut self) -> Coordinate {
-        let number = self.chance.below(self.mix.entities.max(1));
-        let family = self.chance.pick(&["order", "order", "cart"]);
-        let scope = self.chance.pick(&["shop:web", "shop:web", "shop:app"]);
-        let scope = if self.doomed { CANCELLED_SCOPE } else { scope };
-        coordinate(&format!("{family}:{number}"), scope)
-    }
-
-    pub fn kind(&mut self) -> EventKind {
-        let category = self.chance.pick(&[1, 1, 1, 2, 2, 0xF]);
-        EventKind::custom(category, 1 + self.chance.below(4) as u16)
-    }
-
-    fn payload(&mut self) -> crate::value::Value {
-        if self.chance.percent(self.mix.odd) {
-            odd(self.chance.below(ODD_KINDS), self.chance)
-        } else {
-            everyday(self.chance)
-        }
-    }
-
-    pub fn options(&mut self) -> AppendOptions {
-        let mut options = AppendOptions::new();
-        if self.chance.percent(self.mix.lanes) {
-            options = options.with_position_hint(self.position());
-        }
-        if self.chance.percent(self.mix.flags) {
-            options = options.with_flags(self.chance.pick(&[0x01, 0x02, 0x08, 0x0a, 0xff]));
-        }
-        if self.chance.percent(self.mix.extensions) {
-            options = self.with_extensions(options);
-        }
-        if self.chance.percent(self.mix.keys) {
-            options = options.with_idempotency(IdempotencyKey::from_u128(self.key()));
-        }
-        if self.chance.percent(self.mix.causes) {
-            options = options.with_causation(CausationId::from_u128(self.cause()));
-            if self.chance.percent(60) {
-                options = options.with_correlation(CorrelationId::from_u128(self.cause()));
-            }
-        }
-        options
-    }
-
-    fn position(&mut self) -> AppendPositionHint {
-        let lane = self.chance.pick(&[0, 1, 2, 3, 5, u32::MAX]);
-        let depth = self.chance.pick(&[0, 1, 2, 7, u32::MAX]);
-        if self.chance.percent(20) {
-            AppendPositionHint::branch_root(lane, depth)
-        } else {
-            AppendPositionHint::new(lane, depth)
-        }
-    }
-
-    fn with_extensions(&mut self, mut options: AppendOptions) -> AppendOptions {
-        for name in ["app.audit", "zz.trace", "app.A-very_odd+key"] {
-            if self.chance.percent(50) {
-                let size = self.chance.pick(&[0, 1, 6, 40]);
-                let value = self.chance.bytes(size);
-                if let Ok(key) = ExtensionKey::new(name) {
-                    options = options.with_extension(key, value);
-                }
-            }
-        }
-        options
-    }
-
-    /// Mostly a new key; sometimes one used before, which the engine answers without writing.
-    fn key(&mut self) -> u128 {
-        if !self.keys.is_empty() && self.chance.percent(10) {
-            return self.chance.pick(&self.keys);
-        }
-        let key = self.chance.wide();
-        self.keys.push(key);
-        key
-    }
-
-    /// Mostly an event of this store; sometimes an id that no event has.
-    fn cause(&mut self) -> u128 {
-        if self.known.is_empty() || self.chance.percent(10) {
-            return self.chance.wide();
-        }
-        let recent = self.known.len().saturating_sub(20);
-        self.known[recent + self.chance.below(self.known.len() - recent)]
+    fn remember(&mut self, receipt: &AppendReceipt, entity: &str) -> Result<(), Failure> {
+        self.known.push(receipt.event_id.as_u128());
+        self.receipts.as_mut().map_or(Ok(()), |receipts| receipts.note(receipt, entity))
     }
 
     pub fn append(&mut self) -> Result<(), Failure> {
@@ -178,7 +92,7 @@ impl<'a> Session<'a> {
         let (coordinate, kind, payload, options) =
             (self.coordinate(), self.kind(), self.payload(), self.options());
         let receipt = self.store.append_with_options(&coordinate, kind, &payload, options)?;
-        self.remember(&receipt)
+        self.remember(&receipt, coordinate.entity())
     }
 
     /// Every payload that is hard to hold: several of each kind, since some choose among values.
@@ -187,14 +101,16 @@ impl<'a> Session<'a> {
             let (coordinate, kind) = (self.coordinate(), self.kind());
             let payload = odd(number % ODD_KINDS, self.chance);
             let receipt = self.store.append(&coordinate, kind, &payload)?;
-            self.remember(&receipt)?;
+            self.remember(&receipt, coordinate.entity())?;
         }
         for number in 0..2 * RAW_KINDS {
             let (coordinate, kind) = (self.coordinate(), self.kind());
             let bytes = raw(number % RAW_KINDS, self.chance);
             let (options, cause) = (AppendOptions::new(), CausationRef::None);
-            let item = BatchAppendItem::from_msgpack_bytes(coordinate, kind, bytes, options, cause);
-            self.store.append_batch(vec![item])?.iter().try_for_each(|receipt| self.remember(receipt))?;
+            let item = BatchAppendItem::from_msgpack_bytes(coordinate.clone(), kind, bytes, options, cause);
+            for receipt in self.store.append_batch(vec![item])? {
+                self.remember(&receipt, coordinate.entity())?;
+            }
         }
         Ok(())
     }
@@ -209,7 +125,7 @@ impl<'a> Session<'a> {
             let payload = Refunded { cents: self.chance.bits() as i64, reason: None };
             self.store.append_typed_with_options(&coordinate, &payload, options)?
         };
-        self.remember(&receipt)
+        self.remember(&receipt, coordinate.entity())
     }
 
     /// Batches key all their items or none.
@@ -240,8 +156,12 @@ impl<'a> Session<'a> {
         self.count(if raw_bytes { "raw_batch" } else { "batch" });
         let items = self.items(raw_bytes)?;
         let keyed = items.iter().any(|item| item.options().idempotency_key.is_some());
+        let entities: Vec<String> = items.iter().map(|item| item.coord().entity().to_owned()).collect();
         match self.store.append_batch(items) {
-            Ok(receipts) => receipts.iter().try_for_each(|receipt| self.remember(receipt))?,
+            Ok(receipts) => {
+                let mut pairs = receipts.iter().zip(&entities);
+                pairs.try_for_each(|(receipt, entity)| self.remember(receipt, entity))?
+            }
             // A key that was used before refuses the whole batch.
             Err(_) if keyed => self.count("refused_batch"),
             Err(error) => return Err(error.into()),
