@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 from tests.interop.rows import Row, parse_rows
@@ -146,10 +147,13 @@ class Oracle:
         return report
 
     @contextmanager
-    def live(self, directory: Path, **options: int | str) -> Iterator[subprocess.Popen[str]]:
-        """An application that writes while the block runs; its stdout has one JSON line per stretch of work."""
+    def live(self, directory: Path, **options: int | str | Path) -> Iterator[subprocess.Popen[str]]:
+        """An application that writes while the block runs; its stdout has one JSON line per stretch of work.
+
+        With `ask=1` it waits for a line on its stdin before each compaction.
+        """
         command = [str(self.binary), "live", str(directory), *map(str, _flags(options))]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
+        with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, encoding="utf-8") as process:
             try:
                 yield process
             finally:
