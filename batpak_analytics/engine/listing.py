@@ -30,6 +30,8 @@ from batpak_analytics.format.sidecars.marker import CompactionMarker
 
 ATTEMPTS = 60
 LONGEST_PAUSE_S = 0.25
+# A segment this short holds its header and no frame: at most 8 + 57 bytes (segments spec 2.2).
+BARE_HEADER_BYTES = 65
 SIDECARS = (MMAP_INDEX_NAME, CHECKPOINT_NAME, VISIBILITY_NAME, KEYSET_NAME)
 
 
@@ -57,6 +59,11 @@ class Listing:
     def highest_id(self) -> int:
         """The id of the segment that a running writer may still be appending to; 0 without segments."""
         return max((one.segment_id for one in self.segments if not one.moved_aside), default=0)
+
+    @property
+    def unfinished_ids(self) -> frozenset[int]:
+        """The segments whose end may still be being written: an unfinished frame or footer there is normal."""
+        return _unfinished([(one.segment_id, one.file.size_bytes) for one in self.segments if not one.moved_aside])
 
 
 def take_listing(directory: Path, descriptors: DescriptorCache, previous: Listing | None = None) -> Listing:
@@ -91,7 +98,7 @@ def _open_listing(
 ) -> Listing:
     known = {one.file.path.name: one.file for one in previous.segments} if previous else {}
     ids, malformed = _segment_names(names)
-    highest = max((segment_id for _, segment_id, moved in ids if not moved), default=0)
+    unfinished = _unfinished([(segment_id, names[name].size) for name, segment_id, moved in ids if not moved])
     segments = []
     for name, segment_id, moved in ids:
         identity, old = names[name], known.get(name)
@@ -99,7 +106,7 @@ def _open_listing(
         if old is not None and old.identity == identity and old.map is not None:
             file = old
         else:
-            sealed = moved or segment_id != highest or _ends_in_footer(directory / name, identity, descriptors)
+            sealed = moved or segment_id not in unfinished or _ends_in_footer(directory / name, identity, descriptors)
             file = open_segment(directory / name, identity, descriptors, mapped=sealed)
         segments.append(ListedSegment(segment_id, file, moved))
     segments.sort(key=lambda one: (one.segment_id, one.moved_aside, one.file.path.name))
@@ -113,8 +120,18 @@ def _open_listing(
     )
 
 
+def _unfinished(sizes: list[tuple[int, int]]) -> frozenset[int]:
+    """Of (id, size): the highest segment, and the one before it while the highest has no room for a frame.
+
+    The writer creates the next segment first, then writes the footer of the last one, then the next event.
+    """
+    ordered = sorted(sizes, reverse=True)
+    newborn = len(ordered) > 1 and ordered[0][1] <= BARE_HEADER_BYTES
+    return frozenset(segment_id for segment_id, _ in ordered[: 2 if newborn else 1])
+
+
 def _ends_in_footer(path: Path, identity: FileIdentity, descriptors: DescriptorCache) -> bool:
-    """True when the highest segment already carries a footer: it is sealed, and as safe to map as the others."""
+    """True when an unfinished segment already carries a footer: it is sealed, and as safe to map as the others."""
     if identity.size < 4:
         return False
     try:
@@ -166,14 +183,15 @@ def _read_sidecar(path: Path, identity: FileIdentity) -> Any:
 
 
 def _held_still(before: dict[str, FileIdentity], after: dict[str, FileIdentity]) -> bool:
-    """True when every file listed first is still there and the same; the highest segment may have grown."""
+    """True when every file listed first is still there and the same; what is being written may have grown."""
     ids, _ = _segment_names(before)
     highest = max((segment_id for _, segment_id, moved in ids if not moved), default=0)
+    unfinished = _unfinished([(segment_id, before[name].size) for name, segment_id, moved in ids if not moved])
     for name, segment_id, moved in ids:
         now = after.get(name)
         if now is None or not before[name].same_file(now):
             return False
-        if before[name].size != now.size and (moved or segment_id != highest):
+        if before[name].size != now.size and (moved or segment_id not in unfinished):
             return False
     later = {name: identity for name, identity in after.items() if name not in before}
     return all(moved is False and segment_id > highest for _, segment_id, moved in _segment_names(later)[0])

@@ -120,10 +120,10 @@ class _Scanner:
     """Scans each file at most once, and sealed files once for all refreshes of a reader."""
 
     def __init__(self, listing: Listing, problems: Problems, cache: dict[tuple[Any, ...], Any]) -> None:
-        self._listing, self._problems, self._cache = listing, problems, cache
+        self._unfinished, self._problems, self._cache = listing.unfinished_ids, problems, cache
 
     def __call__(self, one: ListedSegment) -> SegmentScan:
-        last = one.segment_id == self._listing.highest_id and not one.moved_aside
+        last = one.segment_id in self._unfinished and not one.moved_aside
         key = (one.file.path.name, one.file.identity, one.file.map is not None, last)
         found = self._cache.get(key)
         if found is None:

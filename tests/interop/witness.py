@@ -116,8 +116,9 @@ def _drive(process: subprocess.Popen[str], store: Path, watched: Watched, runnin
             process.stdin.write("\n")
             process.stdin.flush()
         if "compacted" in said:
-            assert said["compacted"]["outcome"] == "Performed"
-            watched.compactions += 1
+            outcome = said["compacted"]["outcome"]
+            assert outcome in ("Performed", "Skipped"), outcome
+            watched.compactions += outcome == "Performed"
             _finish([*old, *fresh[:1]], watched)
             old, fresh = fresh[1:], []
     _finish(old, watched)
