@@ -176,17 +176,15 @@ def _entities(listed: ListedSegment, frames: FrameScan) -> set[str]:
 
 def report_batches(listed: ListedSegment, frames: FrameScan, verdict: BatchVerdict, problems: Problems) -> None:
     """One finding per batch that was left out."""
-    for row, count, why in verdict.dropped:
-        problems.add(
-            finding(
-                listed,
-                "info",
-                "batch-incomplete",
-                int(frames.offsets[row]),
-                f"{why}; {count} of its events are left out",
-                "They were never acknowledged: the writer was stopped in the middle of the batch.",
-            )
+    for one in verdict.dropped:
+        meaning = f"{one.why}; {one.count} of its events are left out"
+        action = (
+            RESTORE
+            if one.by_damage
+            else "They were never acknowledged: the writer was stopped in the middle of the batch."
         )
+        severity = "warning" if one.by_damage else "info"
+        problems.add(finding(listed, severity, "batch-incomplete", int(frames.offsets[one.row]), meaning, action))
 
 
 def finding(listed: ListedSegment, severity: Any, rule: str, offset: int, meaning: str, action: str) -> Finding:

@@ -1,8 +1,7 @@
 """Frames of a segment whose footer cannot be used: every provable frame, and a finding for everything else.
 
-A frame is provable when its length is possible, its CRC is right and its body is an event. After a bad length the
-walk resumes at the next provable frame, found by the bytes with which every frame body begins; the work spent on
-candidates is bounded, so hostile bytes cannot make it quadratic (the reference probes every byte, segments trap 25).
+Sound bytes are walked in large pieces. After damage the walk resumes at the next provable frame (see `resync`) in
+pieces that start small and double, so what a damaged place costs does not depend on how much follows it.
 """
 
 from __future__ import annotations
@@ -15,23 +14,21 @@ import numpy as np
 
 from batpak_analytics import kernels
 from batpak_analytics.engine.mapping import SegmentFile
-from batpak_analytics.format.frame import probe_frame
+from batpak_analytics.engine.resync import Prover, first_bad
 from batpak_analytics.format.layout import (
     FOOTER_DTYPE,
-    FRAME_CRC,
     FRAME_DTYPE,
     FRAME_END,
     FRAME_HEADER_SIZE,
+    FRAME_MALFORMED,
     FRAME_OK,
     FRAME_PAST_END,
+    FRAME_TOO_LARGE,
     MAX_FRAME_PAYLOAD,
 )
 
-# Frame body of 0.9.0: map of 4, "event": map of 3, "header" (segments spec 7.1).
-BODY_START = b"\x84\xa5event\x83\xa6header"
-SEARCH_WINDOW = 1 << 20
-READ_AHEAD = 32 << 20  # bytes of an unmapped region read at a time
-CANDIDATE_BUDGET = 4  # candidate bytes checked at most: this many times the region
+READ_AHEAD = 32 << 20  # bytes walked or read at a time
+AFTER_DAMAGE = 1 << 14  # and after damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +43,9 @@ class Loss:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameScan:
-    """Parsed frames of a region in file order. Positions inside `frames` index the file."""
+    """Parsed frames of a region that begins at `start`, in file order. Positions inside `frames` index the file."""
 
+    start: int
     offsets: Any
     lengths: Any
     frames: Any
@@ -64,101 +62,70 @@ class FrameScan:
 
 def scan_frames(file: SegmentFile, start: int, end: int) -> FrameScan:
     """Every provable frame of `[start, end)` of the file."""
-    offsets: list[Any] = []
-    lengths: list[Any] = []
-    losses: list[tuple[int, int, int]] = []
-    budget = CANDIDATE_BUDGET * (end - start) + SEARCH_WINDOW
-    position = start
+    walk = _Walk(file, start, end)
+    position, piece = start, READ_AHEAD
+    losses: list[tuple[int, int, int, int]] = []
     while position < end:
-        found, sizes, stop, status = _walk(file, position, end)
-        offsets.append(found)
-        lengths.append(sizes)
-        if status == FRAME_END:
-            if stop < end:
-                losses.append((stop, end, FRAME_END))
+        stop, status = walk.advance(position, piece)
+        if stop >= end:
             break
-        position, spent = _next_provable(file, stop, end, status, budget)
-        budget -= spent
-        losses.append((stop, position, status))
-    return _parse(file, _joined(offsets, np.uint64), _joined(lengths, np.uint32), losses)
+        position = end if status == FRAME_END else walk.prover.next_after(stop)
+        losses.append((stop, position, status, walk.count))
+        piece = AFTER_DAMAGE
+    return FrameScan(
+        start, np.concatenate(walk.offsets), np.concatenate(walk.lengths), np.concatenate(walk.frames),
+        tuple(Loss(*loss) for loss in losses),
+    )  # fmt: skip
 
 
-def _walk(file: SegmentFile, start: int, end: int) -> tuple[Any, Any, int, int]:
-    """`kernels.walk_frames` over the file; an unmapped file is read in pieces that grow when one frame fills one."""
-    if file.map is not None:
-        return kernels.walk_frames(file.map, start, end)
-    offsets: list[Any] = []
-    lengths: list[Any] = []
-    position, size = start, READ_AHEAD
-    while True:
-        high = min(end, position + size)
-        found, sizes, stop, status = kernels.walk_frames(file.window(position, high), 0, high - position)
-        offsets.append(found + np.uint64(position))
-        lengths.append(sizes)
-        position += stop
-        cut_short = high < end and status in (FRAME_PAST_END, FRAME_END)
-        if not cut_short or (stop == 0 and size > MAX_FRAME_PAYLOAD + FRAME_HEADER_SIZE):
-            return _joined(offsets, np.uint64), _joined(lengths, np.uint32), position, status
-        if stop == 0:
-            size *= 2  # one frame is longer than the piece
+class _Walk:
+    """Provable frames back to back, collected from as many places as the damage leaves."""
 
+    def __init__(self, file: SegmentFile, start: int, end: int) -> None:
+        self.file, self.end = file, end
+        self.prover = Prover(file, start, end)
+        self.offsets: list[Any] = [np.empty(0, np.uint64)]
+        self.lengths: list[Any] = [np.empty(0, np.uint32)]
+        self.frames: list[Any] = [np.empty(0, FRAME_DTYPE)]
+        self.count = 0
 
-def _joined(parts: list[Any], dtype: Any) -> Any:
-    return np.concatenate(parts) if parts else np.empty(0, dtype)
+    def advance(self, position: int, piece: int) -> tuple[int, int]:
+        """Take frames from `position` on; (where, why) the walk stopped."""
+        while position < self.end:
+            limit = MAX_FRAME_PAYLOAD if piece == READ_AHEAD else piece // 4
+            position, status = self._take(position, min(self.end, position + piece), limit)
+            if status in (FRAME_TOO_LARGE, FRAME_PAST_END):  # for this piece
+                status, length = self.prover.status(position)
+                if status == FRAME_OK:
+                    self._add(position, np.zeros(1, np.uint64), np.array([length], np.uint32))
+                    position += length
+            elif status == FRAME_END and self.end - position >= FRAME_HEADER_SIZE:
+                status = FRAME_OK  # only the piece ends here
+            if status != FRAME_OK:
+                return position, status
+            piece = min(2 * piece, READ_AHEAD)
+        return position, FRAME_END
 
+    def _take(self, low: int, high: int, limit: int) -> tuple[int, int]:
+        """Take the frames of `[low, high)` with bodies up to `limit`; where and why that stopped."""
+        offsets, lengths, stop, status = kernels.walk_frames(self.file.window(low, high), 0, high - low, limit)
+        empty = np.flatnonzero(lengths == FRAME_HEADER_SIZE)  # zeros: a length of none with the CRC of nothing
+        taken = int(empty[0]) if len(empty) else len(offsets)
+        good = self._add(low, offsets[:taken], lengths[:taken])
+        if good < len(offsets):
+            return low + int(offsets[good]), FRAME_MALFORMED
+        return low + stop, status
 
-def _next_provable(file: SegmentFile, stop: int, end: int, status: int, budget: int) -> tuple[int, int]:
-    """Where the walk may resume after the frame at `stop` failed, and how many bytes were checked to know."""
-    if status == FRAME_CRC:
-        after = stop + FRAME_HEADER_SIZE + int.from_bytes(bytes(file.window(stop, stop + 4)), "big")
-        if after == end or (after < end and _is_provable(file, after, end)[0]):
-            return after, 0
-    spent = 0
-    position = stop + 1 + FRAME_HEADER_SIZE
-    while position < end:
-        high = min(end, position + SEARCH_WINDOW)
-        chunk = bytes(file.window(position, high))
-        hit = chunk.find(BODY_START)
-        while hit >= 0:
-            candidate = position + hit - FRAME_HEADER_SIZE
-            provable, cost = _is_provable(file, candidate, end, budget - spent)
-            spent += cost
-            if provable:
-                return candidate, spent
-            hit = chunk.find(BODY_START, hit + 1)
-        if high == end:
-            break
-        position = high - len(BODY_START) + 1
-    return end, spent
-
-
-def _is_provable(file: SegmentFile, offset: int, end: int, budget: int = 1 << 62) -> tuple[bool, int]:
-    """Whether a whole frame with the right CRC starts at `offset`; the cost is the bytes that had to be read."""
-    if end - offset < FRAME_HEADER_SIZE:
-        return False, 0
-    length = FRAME_HEADER_SIZE + int.from_bytes(bytes(file.window(offset, offset + 4)), "big")
-    if offset + length > end or length > budget:
-        return False, 0
-    status, _ = probe_frame(file.window(offset, offset + length), 0, length)
-    return status == FRAME_OK and length > FRAME_HEADER_SIZE, length
-
-
-def _parse(file: SegmentFile, offsets: Any, lengths: Any, gaps: list[tuple[int, int, int]]) -> FrameScan:
-    frames = parse_rows(file, offsets, lengths)
-    good = frames["status"] == FRAME_OK
-    spans = list(gaps)
-    # A frame with a right CRC and a body that is no event: runs of them (zero-filled tails) are one loss.
-    for row in np.flatnonzero(~good):
-        low, high, status = int(offsets[row]), int(offsets[row] + lengths[row]), int(frames["status"][row])
-        if spans and spans[-1][1] == low and spans[-1][2] == status:
-            spans[-1] = (spans[-1][0], high, status)
-        else:
-            spans.append((low, high, status))
-    kept = offsets[good]
-    losses = tuple(
-        Loss(low, high, status, int(np.searchsorted(kept, np.uint64(low)))) for low, high, status in sorted(spans)
-    )
-    return FrameScan(kept, lengths[good], frames[good], losses)
+    def _add(self, base: int, offsets: Any, lengths: Any) -> int:
+        """Add the frames up to the first that is no event; how many that were."""
+        offsets = offsets + np.uint64(base)
+        frames = parse_rows(self.file, offsets, lengths)
+        good = first_bad(frames)
+        self.offsets.append(offsets[:good])
+        self.lengths.append(lengths[:good])
+        self.frames.append(frames[:good])
+        self.count += good
+        return good
 
 
 POSITIONS = tuple(name for name in FRAME_DTYPE.names or () if name.endswith(("_start", "_end")))

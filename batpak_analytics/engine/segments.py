@@ -7,7 +7,7 @@ a footer says that the frames do not is a finding.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,10 @@ from batpak_analytics import kernels
 from batpak_analytics.engine.batches import OpenBatch, resolve_batches
 from batpak_analytics.engine.damage import RESTORE, finding, report_batches, report_footer, report_losses
 from batpak_analytics.engine.listing import ListedSegment
+from batpak_analytics.engine.lost_markers import lost_markers
 from batpak_analytics.engine.problems import Problems
-from batpak_analytics.engine.recovery import index_rows, scan_frames
+from batpak_analytics.engine.recovery import FrameScan, index_rows, scan_frames
+from batpak_analytics.engine.resync import Prover
 from batpak_analytics.errors import (
     CorruptSegmentError,
     FormatError,
@@ -37,6 +39,8 @@ from batpak_analytics.format.segment import SegmentHeader, read_segment_header
 
 # A segment file this short is one whose creation was cut off: the header alone is longer (segments spec 2.2).
 NEWBORN_BYTES = 57
+# And this long at most: 8 bytes and a header with the longest id.
+BARE_HEADER_BYTES = 65
 # Between two events the writer leaves at most the COMMIT of one batch and the BEGIN of the next.
 MARKERS_IN_A_GAP = 8
 
@@ -72,9 +76,8 @@ def scan_segment(listed: ListedSegment, problems: Problems, *, last: bool) -> Se
         if scan is not None:
             return scan
     frames_end = _frames_end(listed, footer)
-    start = header.frames_start if header else _search_start(listed)
-    frames = scan_frames(file, start, frames_end)
-    verdict = resolve_batches(frames.frames, frames.lost_before)
+    frames = _scan_frames(listed, header, frames_end)
+    verdict = resolve_batches(frames.frames, frames.lost_before, lost_markers(file, frames))
     report_footer(listed, footer, frames, problems, last=last)
     lost = report_losses(listed, frames, problems, last=last, region_end=frames_end)
     report_batches(listed, frames, verdict, problems)
@@ -87,9 +90,9 @@ def scan_segment(listed: ListedSegment, problems: Problems, *, last: bool) -> Se
     numbered = np.zeros(len(rows), bool)
     if footer.state is FooterState.TRUSTED:
         numbered = _adopt_numbers(rows, footer.entries)
-    end = int(frames.offsets[-1] + frames.lengths[-1]) if len(frames.offsets) else start
+    end = int(frames.offsets[-1] + frames.lengths[-1]) if len(frames.offsets) else frames.start
     return SegmentScan(
-        listed, rows, strings, numbered, str(footer.state.value), start, end,
+        listed, rows, strings, numbered, str(footer.state.value), frames.start, end,
         header.created_ns if header else 0, verdict.open_batch, waiting, lost,
     )  # fmt: skip
 
@@ -97,7 +100,7 @@ def scan_segment(listed: ListedSegment, problems: Problems, *, last: bool) -> Se
 def _header(listed: ListedSegment, footer: FooterResult, problems: Problems, *, last: bool) -> SegmentHeader | None:
     size = min(listed.file.size_bytes, SEGMENT_PREFIX_SIZE + MAX_SEGMENT_HEADER)
     try:
-        return read_segment_header(bytes(listed.file.window(0, size)))
+        header = read_segment_header(bytes(listed.file.window(0, size)))
     except FormatError as error:
         unborn = last and listed.file.size_bytes < NEWBORN_BYTES
         # The reference never reads the header of a segment whose footer is good.
@@ -108,15 +111,27 @@ def _header(listed: ListedSegment, footer: FooterResult, problems: Problems, *, 
         action = "Nothing is lost by it." if unborn else RESTORE
         problems.add(finding(listed, "info" if unborn else "error", "segment-header", 0, meaning, action), fails=fails)
         return None
+    if header.segment_id != listed.segment_id:
+        meaning = f"the file says that it is segment {header.segment_id}; it was read under its name"
+        action = "It may have been copied or renamed by hand; its place among the segments may be wrong."
+        problems.add(finding(listed, "warning", "segment-name", 0, meaning, action))
+    return header
 
 
-def _search_start(listed: ListedSegment) -> int:
-    """Where to look for frames when the header cannot say: its length field if that is possible, else byte 0."""
-    if listed.file.size_bytes < SEGMENT_PREFIX_SIZE:
-        return listed.file.size_bytes
-    length = int.from_bytes(bytes(listed.file.window(4, 8)), "big")
-    start = SEGMENT_PREFIX_SIZE + length
-    return start if length <= MAX_SEGMENT_HEADER and start <= listed.file.size_bytes else 0
+def _scan_frames(listed: ListedSegment, header: SegmentHeader | None, end: int) -> FrameScan:
+    """The frames behind the header; where the header does not say where that is, the first that can be proven.
+
+    No checksum covers the header, so a length in it that leads to no frame is held against an earlier frame.
+    """
+    file = listed.file
+    start = min(header.frames_start, end) if header else 0
+    frames = scan_frames(file, start, end)
+    if start and (not len(frames.offsets) or int(frames.offsets[0]) != start) and start < end:
+        first = Prover(file, 0, end).next_after(0)
+        return scan_frames(file, first, end) if first < start else frames
+    if header is None and frames.losses and frames.losses[0].end <= BARE_HEADER_BYTES:
+        return replace(frames, start=frames.losses[0].end, losses=frames.losses[1:])  # the header's finding tells it
+    return frames
 
 
 def _footer(listed: ListedSegment) -> FooterResult:
@@ -136,8 +151,10 @@ def _from_footer(
     entries = footer.entries
     marker = (entries["kind"] == KIND_BATCH_BEGIN) | (entries["kind"] == KIND_BATCH_COMMIT)
     rows = entries[~marker] if marker.any() else entries
-    start = header.frames_start if header else (int(rows["offset"][0]) if len(rows) else footer.frames_end)
-    reason = _contradiction(listed, rows, start, footer.frames_end)
+    start = header.frames_start if header else footer.frames_end
+    if len(rows):
+        start = min(start, int(rows["offset"][0]))  # the footer has a checksum, the header has none
+    reason = _contradiction(listed, rows, start, footer.frames_end, problems)
     if reason:
         problems.add(
             finding(listed, "warning", "footer-lies", footer.frames_end,
@@ -150,7 +167,7 @@ def _from_footer(
     )  # fmt: skip
 
 
-def _contradiction(listed: ListedSegment, rows: Any, start: int, end: int) -> str | None:
+def _contradiction(listed: ListedSegment, rows: Any, start: int, end: int, problems: Problems) -> str | None:
     """Why the rows cannot be all the committed events of `[start, end)`, or None when they are."""
     offsets = rows["offset"].astype(np.uint64)
     lengths = rows["length"].astype(np.uint64)
@@ -166,7 +183,7 @@ def _contradiction(listed: ListedSegment, rows: Any, start: int, end: int) -> st
     gaps = np.flatnonzero(highs > lows)
     if _only_markers(listed, lows[gaps], highs[gaps]):
         return None
-    return _events_in_gaps(listed, start, end, len(rows))
+    return _events_in_gaps(listed, rows, lows[gaps], highs[gaps], problems)
 
 
 def _only_markers(listed: ListedSegment, lows: Any, highs: Any) -> bool:
@@ -205,12 +222,23 @@ def _back_to_back(data: Any, lows: Any, highs: Any) -> tuple[Any, Any] | None:
     return None
 
 
-def _events_in_gaps(listed: ListedSegment, start: int, end: int, listed_events: int) -> str | None:
-    scan = scan_frames(listed.file, start, end)
-    committed = int(resolve_batches(scan.frames, scan.lost_before).keep.sum())
-    if committed > listed_events:
-        return f"it lists {listed_events} events where the frames hold {committed}"
-    return None
+def _events_in_gaps(listed: ListedSegment, rows: Any, lows: Any, highs: Any, problems: Problems) -> str | None:
+    """Committed events between the footer's rows. Damage there is a finding, and proves nothing against the footer.
+
+    What stands in a gap belongs to a batch: its markers, or its items where it was never committed.
+    """
+    scan = scan_frames(listed.file, int(lows[0]), int(highs[-1]))
+    damaged = np.zeros(len(lows), bool)
+    for loss in scan.losses:
+        here = (lows < loss.end) & (highs > loss.start) & ~damaged
+        damaged |= here
+        for low in lows[here].tolist():
+            meaning = "bytes between two events are damaged; the footer shows that no event stood there"
+            problems.add(finding(listed, "warning", "frames-damaged", max(low, loss.start), meaning, RESTORE))
+    keep = resolve_batches(scan.frames, scan.lost_before).keep & ~np.isin(scan.offsets, rows["offset"])
+    gap = np.searchsorted(lows, scan.offsets[keep], side="right") - 1
+    events = int((~damaged[gap]).sum())
+    return f"the frames hold {events} events that it does not list" if events else None
 
 
 def _frames_end(listed: ListedSegment, footer: FooterResult) -> int:

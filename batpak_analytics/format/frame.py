@@ -10,7 +10,7 @@ from batpak_analytics.errors import FormatError, LimitError, TruncatedError
 from batpak_analytics.format import layout
 
 
-def _choose_crc32() -> Callable[[Any], int]:
+def _choose_crc32() -> Callable[..., int]:
     try:
         from isal import isal_zlib
     except ImportError:  # no wheel for this platform: same polynomial, about five times slower
@@ -28,9 +28,43 @@ _REASONS = {
 }
 
 
-def crc32(buf: Any) -> int:
-    """CRC-32/ISO-HDLC of a buffer, the one checksum of the format (not the Castagnoli polynomial)."""
-    return _crc32(buf)
+def crc32(buf: Any, before: int = 0) -> int:
+    """CRC-32/ISO-HDLC, the one checksum of the format (not the Castagnoli polynomial).
+
+    ``before`` is the CRC of the bytes in front of the buffer, for the CRC of both together.
+    """
+    return _crc32(buf, before)
+
+
+_POLYNOMIAL = 0xEDB88320
+
+
+def _times(left: int, right: int) -> int:
+    """The product of two polynomials modulo that of the CRC; reflected, so bit 31 is the constant term."""
+    product = 0
+    while left:
+        if left & 0x80000000:
+            product ^= right
+        right = right >> 1 ^ (_POLYNOMIAL if right & 1 else 0)
+        left = left << 1 & 0xFFFFFFFF
+    return product
+
+
+_POWERS = [1 << 23]  # x^8, then each the square of the one before
+for _ in range(39):
+    _POWERS.append(_times(_POWERS[-1], _POWERS[-1]))
+
+
+def crc32_of_rest(first: int, whole: int, size: int) -> int:
+    """The CRC of the last ``size`` bytes, from the CRC of those in front of them and the CRC of all.
+
+    Appending ``n`` bytes multiplies a CRC by ``x^(8n)``, as in zlib's ``crc32_combine``.
+    """
+    for power in _POWERS:
+        if size & 1:
+            first = _times(first, power)
+        size >>= 1
+    return whole ^ first
 
 
 def probe_frame(

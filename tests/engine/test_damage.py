@@ -194,7 +194,7 @@ def test_copied_segment_shows_each_event_once(tmp_path: Path) -> None:
     (tmp_path / "000009.fbat").write_bytes((tmp_path / "000002.fbat").read_bytes())
     view = open_reader(tmp_path).view
     assert sorted(numbers(view)) == ALL
-    assert rules(view) == {"duplicate-event"}
+    assert rules(view) == {"duplicate-event", "segment-name"}
 
 
 def test_two_events_with_one_id_are_both_shown(tmp_path: Path) -> None:
