@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from batpak_analytics.engine.listing import Listing
 from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.segments import SegmentScan
@@ -66,6 +68,7 @@ def check_strings(scans: list[SegmentScan], problems: Problems) -> None:
                 )  # fmt: skip
 
 
+@lru_cache(maxsize=1 << 16)  # the same few names stand in every segment, and are looked at again by each refresh
 def _refused(value: str) -> str | None:
     if not 0 < len(value.encode()) <= MAX_COORDINATE_PART:
         return f"is empty or longer than {MAX_COORDINATE_PART} bytes"

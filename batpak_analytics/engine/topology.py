@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from batpak_analytics.engine.growth import grown_scan
 from batpak_analytics.engine.listing import ListedSegment, Listing
 from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.segments import SegmentScan, scan_segment
@@ -117,7 +118,7 @@ def _words(ids: Any) -> Any:
 
 
 class _Scanner:
-    """Scans each file at most once, and sealed files once for all refreshes of a reader."""
+    """Scans each file at most once, sealed files once for all refreshes of a reader, and a tail where it has grown."""
 
     def __init__(self, listing: Listing, problems: Problems, cache: dict[tuple[Any, ...], Any]) -> None:
         self._unfinished, self._problems, self._cache = listing.unfinished_ids, problems, cache
@@ -127,10 +128,24 @@ class _Scanner:
         key = (one.file.path.name, one.file.identity, one.file.map is not None, last)
         found = self._cache.get(key)
         if found is None:
-            own = Problems(self._problems.on_damage)
-            found = self._cache[key] = (scan_segment(one, own, last=last), own.findings)
+            found = self._cache[key] = self._grown(one, key) or self._whole(one, last)
         self._problems.extend(found[1])
         return found[0]
+
+    def _whole(self, one: ListedSegment, last: bool) -> tuple[SegmentScan, tuple[Finding, ...]]:
+        own = Problems(self._problems.on_damage)
+        return scan_segment(one, own, last=last), own.findings
+
+    def _grown(self, one: ListedSegment, key: tuple[Any, ...]) -> tuple[SegmentScan, tuple[Finding, ...]] | None:
+        name, identity, mapped, last = key
+        if mapped or not last:
+            return None
+        for (known, before, *rest), (scan, told) in self._cache.items():
+            if known == name and rest == [False, True] and identity.same_file(before) and before.size < identity.size:
+                own = Problems(self._problems.on_damage)
+                grown = grown_scan(one, scan, told, own)
+                return None if grown is None else (grown, own.findings)
+        return None
 
 
 def _report_orphans(moved: list[ListedSegment], problems: Problems) -> None:
