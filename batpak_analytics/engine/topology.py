@@ -81,7 +81,7 @@ def _choose(
     if not rest:
         _note(problems, "compaction-finished", "a compaction finished, and only its marker is left behind")
         return merged
-    if _is_output(scanner, merged[0], rest):
+    if _is_output(scanner, merged[0], rest, missing):
         _note(
             problems,
             "compaction-running",
@@ -96,17 +96,18 @@ def _choose(
     return [*merged, *rest]
 
 
-def _is_output(scanner: _Scanner, merged: ListedSegment, rest: list[ListedSegment]) -> bool:
+def _is_output(scanner: _Scanner, merged: ListedSegment, rest: list[ListedSegment], missing: list[int]) -> bool:
     """Whether the file with the merged id is the compaction's output rather than its untouched first source.
 
-    Shared event ids prove it. A retention may have dropped every event of the sources that are left; then the
-    creation time does: the output was created after every source.
+    Shared event ids prove it. A retention may have dropped every event of the sources that are left; then it takes two
+    things: sources are gone already, and the file was created after those that are left. Its age alone proves nothing:
+    a first source that an earlier compaction wrote is younger than the segment that was being written meanwhile.
     """
     output = scanner(merged)
     ids = output.rows["event_id"]
     if any(bool(np.isin(_words(scanner(one).rows["event_id"]), _words(ids)).any()) for one in rest):
         return True
-    return output.created_ns > max(scanner(one).created_ns for one in rest)
+    return bool(missing) and output.created_ns > max(scanner(one).created_ns for one in rest)
 
 
 def _words(ids: Any) -> Any:

@@ -48,6 +48,16 @@ def test_marker_written_and_nothing_moved(tmp_path: Path) -> None:
     assert rules(view) == {"compaction-cut-short"}
 
 
+def test_marker_written_and_nothing_moved_after_an_earlier_compaction(tmp_path: Path) -> None:
+    """The first source is itself an output, created after the segment that was being written while it was made."""
+    earlier = Segment(1, [make_event(n) for n in range(6)], footer=False, created_ns=1_800_000_000_000_000_000)
+    write_store(tmp_path, [earlier, sources()[2], active()])
+    (tmp_path / "compaction.pending.json").write_text(json.dumps({"merged_id": 1, "source_segment_ids": [1, 3]}))
+    view = open_reader(tmp_path).view
+    assert numbers(view) == ALL
+    assert rules(view) == {"compaction-cut-short"}
+
+
 def test_first_source_moved_and_no_output(tmp_path: Path) -> None:
     write_store(tmp_path, [*sources(), active()])
     mark(tmp_path)
