@@ -5,10 +5,10 @@ A frame that cannot be read leaves its frame columns null and a finding; nothing
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from batpak_analytics import kernels
 from batpak_analytics.arrow.chunks import Chunk
-from batpak_analytics.arrow.contradictions import contradictions
+from batpak_analytics.arrow.contradictions import StringTable, contradictions
 from batpak_analytics.arrow.windows import Window, windows
 from batpak_analytics.format.event import decode_event
 from batpak_analytics.format.layout import (
@@ -71,7 +71,8 @@ class Decoded:
 
     `corrections` are the values of intact frames that contradict their index row, `extensions` the packed maps of
     rows that have some, both by position. `data` and
-    `offsets` are payload bytes; `views` are 16-byte Arrow views into `buffers`.
+    `offsets` are payload bytes; `views` are 16-byte Arrow views into `buffers`. `findings` are what was wrong with
+    single frames.
     """
 
     ok: Array
@@ -84,6 +85,30 @@ class Decoded:
     views: Array = field(default_factory=lambda: np.zeros((0, 4), "<i4"))
     buffers: list[Any] = field(default_factory=list)
     corrections: dict[int, dict[str, Any]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+
+class FrameFindings:
+    """Takes the findings about frames over into the view, up to a limit for each segment."""
+
+    def __init__(self, view: Any) -> None:
+        self._view = view
+        self._taken: Counter[int | None] = Counter()
+
+    def take(self, findings: Iterable[Finding]) -> None:
+        """Note each one; raises where the view is to raise on damage."""
+        for one in findings:
+            self._taken[one.segment] += 1
+            taken = self._taken[one.segment]
+            if taken <= MAX_FRAME_FINDINGS:
+                self._view.note(one)
+            elif taken == MAX_FRAME_FINDINGS + 1:
+                self._view.note(_cut(one))
+
+
+def _cut(one: Finding) -> Finding:
+    meaning = f"more than {MAX_FRAME_FINDINGS} frames of this segment have findings; not all are listed."
+    return Finding(one.severity, "frame-findings-cut", one.segment, one.file, None, meaning, one.action)
 
 
 class Decoder:
@@ -92,8 +117,7 @@ class Decoder:
     def __init__(self, view: Any, needs: Needs) -> None:
         self.view = view
         self.needs = needs
-        self._noted: Counter[int] = Counter()
-        self._lock = threading.Lock()
+        self._strings: dict[int, StringTable] = {}
 
     def decode(self, chunk: Chunk) -> Decoded:
         """Read and parse the frames of `chunk`."""
@@ -102,19 +126,22 @@ class Decoder:
 
     def _parts(self, group: Any) -> Iterator[Decoded]:
         segment = self.view.segments[group.segment]
+        strings = self._strings.get(group.segment)
+        if strings is None:  # two threads may both pack them; the results are equal
+            strings = self._strings[group.segment] = StringTable.of(segment.strings)
         for window in windows(segment, group.rows):
-            yield self._part(segment, window)
+            yield self._part(segment, strings, window)
 
-    def _part(self, segment: Any, window: Window) -> Decoded:
+    def _part(self, segment: Any, strings: StringTable, window: Window) -> Decoded:
         frames = kernels.parse_frames(window.buffer, window.offsets, window.lengths)
         ok = frames["status"] == FRAME_OK
         encrypted = (frames["encrypted"] != 0) & ok
         part = Decoded(ok, encrypted, self._shredded(window, frames, encrypted))
         if not ok.all():
-            self._note_bad(segment, window, frames)
+            part.findings += _bad_frames(segment, window, frames)
         if segment.footer_state == FooterState.TRUSTED:  # other rows were made from these very frames
-            part.corrections = contradictions(segment, window.rows, frames, window.buffer)
-            self._note_contradictions(segment, window, part.corrections)
+            part.corrections = contradictions(segment, strings, window.rows, frames, window.buffer)
+            part.findings += _contradicting_frames(segment, window, part.corrections)
         for name in self.needs.header:
             part.header[name] = _header(frames, name)
         if self.needs.extensions:
@@ -136,31 +163,25 @@ class Decoder:
                 shredded[at] = keyscope_id(window, frames[at], at) not in scopes
         return shredded
 
-    def _note_bad(self, segment: Any, window: Window, frames: Array) -> None:
-        for at in np.flatnonzero(frames["status"] != FRAME_OK).tolist():
-            status = int(frames["status"][at])
-            rule, meaning = _MEANING.get(status, _OUTSIDE)
-            if not self._note(segment, rule, window.rows[at], meaning, _ACTION, "error"):
-                return
 
-    def _note_contradictions(self, segment: Any, window: Window, found: dict[int, dict[str, Any]]) -> None:
-        for at, columns in found.items():
-            meaning = f"the footer row and the frame differ in {', '.join(columns)}; both have a good CRC."
-            action = "The frame is shown wherever frames are read. Keep the file and report how it was written."
-            if not self._note(segment, "frame-contradicts-index", window.rows[at], meaning, action, "warning"):
-                return
+def _bad_frames(segment: Any, window: Window, frames: Array) -> Iterator[Finding]:
+    bad = np.flatnonzero(frames["status"] != FRAME_OK)
+    for at in bad[: MAX_FRAME_FINDINGS + 1].tolist():
+        rule, meaning = _MEANING.get(int(frames["status"][at]), _OUTSIDE)
+        yield _finding("error", rule, segment, window.rows[at], meaning, _ACTION)
 
-    def _note(self, segment: Any, rule: str, row: int, meaning: str, action: str, severity: Any) -> bool:
-        """Add one finding, with the offset that the row names; False once the segment has had its share."""
-        with self._lock:
-            self._noted[segment.segment_id] += 1
-            noted = self._noted[segment.segment_id]
-        offset: int | None = int(segment.rows["offset"][row])
-        if noted > MAX_FRAME_FINDINGS:
-            rule, offset = "frame-findings-cut", None
-            meaning = f"more than {MAX_FRAME_FINDINGS} frames of this segment have findings; not all are listed."
-        self.view.note(Finding(severity, rule, segment.segment_id, segment.name, offset, meaning, action))
-        return noted <= MAX_FRAME_FINDINGS
+
+def _contradicting_frames(segment: Any, window: Window, found: dict[int, dict[str, Any]]) -> Iterator[Finding]:
+    action = "The frame is shown wherever frames are read. Keep the file and report how it was written."
+    for at, columns in islice(found.items(), MAX_FRAME_FINDINGS + 1):
+        meaning = f"the footer row and the frame differ in {', '.join(columns)}; both have a good CRC."
+        yield _finding("warning", "frame-contradicts-index", segment, window.rows[at], meaning, action)
+
+
+def _finding(severity: Any, rule: str, segment: Any, row: Any, meaning: str, action: str) -> Finding:
+    """A finding at the offset that the row names."""
+    offset = int(segment.rows["offset"][row])
+    return Finding(severity, rule, segment.segment_id, segment.name, offset, meaning, action)
 
 
 def _header(frames: Array, name: str) -> Array:
@@ -215,6 +236,7 @@ def _joined(parts: list[Decoded], needs: Needs) -> Decoded:
         _concatenated([part.shredded for part in parts]),
     )
     whole.header = {name: _concatenated([part.header[name] for part in parts]) for name in needs.header}
+    whole.findings = [one for part in parts for one in part.findings]
     for number, (first, part) in enumerate(zip(firsts, parts, strict=False)):
         whole.corrections |= {first + at: columns for at, columns in part.corrections.items()}
         whole.extensions |= {first + at: packed for at, packed in part.extensions.items()}

@@ -129,6 +129,35 @@ class Shape:
             for shape, row in zip(self.fields, found, strict=True):
                 shape.observe(data, row, column, depth + 1)
 
+    def merge(self, later: Shape, column: Column) -> None:
+        """Take what another shape saw in later rows into account; the result is as if one had seen them all."""
+        self.counts = [old + new for old, new in zip(self.counts, later.counts, strict=True)]
+        self.nil += later.nil
+        self.bad_utf8 += later.bad_utf8
+        self.unholdable += later.unholdable
+        self.ints_exact = self.ints_exact and later.ints_exact
+        self.int_min = min((one for one in (self.int_min, later.int_min) if one is not None), default=None)
+        self.int_max = max((one for one in (self.int_max, later.int_max) if one is not None), default=None)
+        if column.gave_up:
+            return
+        if later.element is not None:
+            self.element = self.element or Shape()
+            self.element.merge(later.element, column)
+        if later.table is not None:
+            self._merge_maps(later.table, later.fields, column)
+
+    def _merge_maps(self, table: kernels.FieldTable, fields: list[Shape], column: Column) -> None:
+        self.table = self.table or kernels.FieldTable(max_fields=column.max_nodes)
+        for name, shape in zip(table.names, fields, strict=True):
+            slot = self.table.slot(name)
+            if slot == len(self.fields):
+                self.fields.append(Shape())
+                column.nodes += 1
+            if slot == kernels.MISSING or column.nodes > column.max_nodes:
+                column.gave_up = f"its maps hold more than {column.max_nodes} different fields"
+                return
+            self.fields[slot].merge(shape, column)
+
     def forget_parts(self) -> None:
         """Free what was seen inside lists and maps, once it cannot change the type any more."""
         self.element, self.table, self.fields = None, None, []
@@ -137,6 +166,18 @@ class Shape:
 def observe_column(shape: Shape, data: Bytes, pos: Positions, column: Column) -> None:
     """`Shape.observe` for a whole column, which stops looking inside once that decides nothing."""
     shape.observe(data, pos, column)
+    _stop_looking(shape, column)
+
+
+def merge_column(shape: Shape, column: Column, later: Shape, later_column: Column) -> None:
+    """`Shape.merge` for a whole column."""
+    column.gave_up = column.gave_up or later_column.gave_up
+    shape.merge(later, column)
+    _stop_looking(shape, column)
+
+
+def _stop_looking(shape: Shape, column: Column) -> None:
+    """Stop looking inside lists and maps where that decides nothing any more."""
     if column.gave_up is None and len(shape.kinds) > 1 and shape.kinds != ["int", "float"]:
         column.gave_up = "mixed"
     if column.gave_up is not None:

@@ -29,6 +29,7 @@ from batpak_analytics.arrow.inference import (
     Column,
     Shape,
     decide,
+    merge_column,
     observe_column,
 )
 from batpak_analytics.arrow.nested import (
@@ -96,6 +97,27 @@ class PayloadInference:
             others = starts[low:high][_is_value(root)]
             if len(others):
                 observe_column(self._root[0], payloads, others, self._root[1])
+
+    def merge(self, later: PayloadInference) -> bool:
+        """Take the rows that another inference saw into account; they come after all of this one's.
+
+        False, and nothing is taken, where the other had to leave fields out: they may be known here. Such rows must be
+        shown to `update`.
+        """
+        if later._table.overflow:
+            return False
+        self._rows += later._rows
+        self._maps += later._maps
+        self._values += later._values
+        self._malformed += later._malformed
+        for name, (shape, column) in zip(later._table.names, later._shapes, strict=True):
+            slot = self._table.slot(name)
+            if slot == len(self._shapes):
+                self._shapes.append((Shape(), Column(self.max_fields)))
+            if slot != kernels.MISSING:
+                merge_column(*self._shapes[slot], shape, column)
+        merge_column(*self._root, *later._root)
+        return True
 
     def _count(self, root: Bytes) -> None:
         self._rows += len(root)
@@ -172,6 +194,19 @@ class PayloadPlan:
     def schema_fields(self, mode: str) -> list[pa.Field]:
         """The Arrow fields that `arrays` gives in ``mode``, in order."""
         return [pa.field(name, wanted) for name, wanted in self._types(mode).items()]
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """What each column of the mode "columns" is built as, but for the column of all further fields."""
+        nodes = {f"{PAYLOAD}.{column.name}": column.node for column in self.columns}
+        if self.root is not None:
+            nodes[PAYLOAD] = self.root
+        return nodes
+
+    @property
+    def renamed(self) -> bool:
+        """Whether a field could not be shown under its own name."""
+        return any(column.name.encode() != column.raw for column in self.columns)
 
     def _types(self, mode: str) -> dict[str, pa.DataType]:
         if mode == "json":

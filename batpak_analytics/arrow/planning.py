@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from batpak_analytics.arrow.chunks import chunks
-from batpak_analytics.arrow.decode import Decoder, Needs
+from batpak_analytics.arrow.chunks import Chunk, chunks
+from batpak_analytics.arrow.decode import Decoder, FrameFindings, Needs
 from batpak_analytics.arrow.options import Step
+from batpak_analytics.arrow.parallel import in_order
 from batpak_analytics.arrow.payload import PayloadInference, PayloadPlan
 from batpak_analytics.arrow.selection import Selection
+from batpak_analytics.model import Finding
 
 ROWS_AT_ONCE = 65_536
 MAX_PLANS = 32
@@ -27,29 +29,47 @@ def payload_plan(
     """The plan for the first `limit` selected rows. `key` names the selection; `step` hears how many rows
     were read.
     """
-    found = view.cache.get(("payload-plan", key))
+    found = known_plan(view, key)
     if found is None:
         # Two threads may both compute it: the results are equal and storing one is atomic.
         found = _infer(view, selection, limit, step)
-        _remember(view.cache, ("payload-plan", key), found)
-    plan: PayloadPlan = found
-    return plan
+        remember_plan(view, key, found)
+    return found
+
+
+def known_plan(view: Any, key: tuple[Any, ...]) -> PayloadPlan | None:
+    """The plan for a selection that was looked at before."""
+    found: PayloadPlan | None = view.cache.get(("payload-plan", key))
+    return found
 
 
 def _infer(view: Any, selection: Selection, limit: int | None, step: Step) -> PayloadPlan:
-    inference = PayloadInference()
     decoder = Decoder(view, Needs(payload=True))
+
+    def look(chunk: Chunk) -> tuple[Chunk, PayloadInference, list[Finding]]:
+        part = PayloadInference()
+        return chunk, part, look_at(decoder, chunk, part)
+
+    whole, findings = PayloadInference(), FrameFindings(view)
     with view.pinned():
-        for chunk in chunks(view, selection, ROWS_AT_ONCE, frames=True, limit=limit):
-            decoded = decoder.decode(chunk)
-            present = (decoded.ok & ~decoded.encrypted).astype(np.uint8)
-            inference.update(decoded.data, decoded.offsets, present)
+        for chunk, part, found in in_order(look, chunks(view, selection, ROWS_AT_ONCE, frames=True, limit=limit)):
+            if not whole.merge(part):
+                look_at(decoder, chunk, whole)
+            findings.take(found)
             step(chunk.count)
-    return inference.finish()
+    return whole.finish()
 
 
-def _remember(cache: dict[Any, Any], key: tuple[str, Any], plan: PayloadPlan) -> None:
-    kept = [k for k in list(cache) if isinstance(k, tuple) and k[0] == "payload-plan"]
+def look_at(decoder: Decoder, chunk: Chunk, inference: PayloadInference) -> list[Finding]:
+    """Show the payloads of one chunk to `inference`; what was wrong with single frames."""
+    decoded = decoder.decode(chunk)
+    inference.update(decoded.data, decoded.offsets, (decoded.ok & ~decoded.encrypted).astype(np.uint8))
+    return decoded.findings
+
+
+def remember_plan(view: Any, key: tuple[Any, ...], plan: PayloadPlan) -> None:
+    """Keep a plan for the next scan of the same selection."""
+    kept = [k for k in list(view.cache) if isinstance(k, tuple) and k[0] == "payload-plan"]
     for old in kept[: max(len(kept) - MAX_PLANS + 1, 0)]:
-        cache.pop(old, None)
-    cache[key] = plan
+        view.cache.pop(old, None)
+    view.cache["payload-plan", key] = plan

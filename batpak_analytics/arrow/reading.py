@@ -4,6 +4,8 @@ assemble.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,9 @@ from batpak_analytics.arrow.columns import LabelSpace, index_array
 from batpak_analytics.arrow.decode import HEADER_COLUMNS, Decoded, Decoder, Needs
 from batpak_analytics.arrow.filters import RowFilter
 from batpak_analytics.arrow.frame_columns import binary_payload, frame_array, frame_payload
-from batpak_analytics.arrow.payload import PayloadPlan
+from batpak_analytics.arrow.payload import PayloadInference, PayloadPlan
 from batpak_analytics.arrow.schema import PAYLOAD, Projection, Tier, is_field, tier_of
+from batpak_analytics.model import Finding
 
 Rows = npt.NDArray[np.int64]
 
@@ -31,6 +34,26 @@ def needs_of(projection: Projection, rest: RowFilter | None) -> Needs | None:
     header = frozenset(names & HEADER_COLUMNS.keys())
     needs = Needs(header, "extensions" in names, stored or disposition, disposition, raw)
     return None if needs == Needs() else needs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Built:
+    """One record batch, its number of rows (a batch without columns does not know it), and what was found wrong."""
+
+    batch: Any
+    count: int
+    findings: list[Finding]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guessed:
+    """The columns of one chunk, by name, with payload columns typed by what this chunk alone holds."""
+
+    columns: dict[str, Any]
+    count: int
+    inference: PayloadInference
+    plan: PayloadPlan
+    findings: list[Finding]
 
 
 class BatchBuilder:
@@ -50,11 +73,9 @@ class BatchBuilder:
         self.needs = needs_of(projection, rest)
         self.decoder = None if self.needs is None else Decoder(view, self.needs)
 
-    def build(self, chunk: Chunk, limit: int | None = None) -> tuple[Any, int]:
-        """The batch of the rows of `chunk` that pass, in commit order and at most `limit`, and how many they
-        are.
-        """
-        columns = _Columns(self, chunk)
+    def build(self, chunk: Chunk, limit: int | None = None) -> Built:
+        """The batch of the rows of `chunk` that pass, in commit order and at most `limit`."""
+        columns = _Columns(self, chunk, self.plan, self.schema.names)
         rows = columns.passing()
         if limit is not None and limit < (chunk.count if rows is None else len(rows)):
             rows = (np.arange(chunk.count) if rows is None else rows)[:limit]
@@ -62,20 +83,51 @@ class BatchBuilder:
         if rows is not None and count < chunk.count:
             columns.keep(rows)
         arrays = [columns.output(field.name, rows) for field in self.schema]
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema), count
+        return Built(pa.RecordBatch.from_arrays(arrays, schema=self.schema), count, columns.findings)
+
+    def guess(self, chunk: Chunk) -> Guessed:
+        """The columns of all rows of `chunk`, in commit order, before the types of the other chunks are known."""
+        columns = _Columns(self, chunk)
+        inference = columns.infer()
+        plan = inference.finish()
+        seen = [field.name for field in plan.schema_fields("columns")]
+        wanted = seen if self.projection.wants_payload else [name for name in seen if name in self.projection.fields]
+        columns.use(plan, wanted)
+        base = [name for name in self.projection.names if name != PAYLOAD and not is_field(name)]
+        made = {name: columns.output(name, chunk.order) for name in [*base, *wanted]}
+        return Guessed(made, chunk.count, inference, plan, columns.findings)
 
 
 class _Columns:
     """The columns of one chunk, each built when first asked for, in the order of the chunk's groups."""
 
-    def __init__(self, builder: BatchBuilder, chunk: Chunk) -> None:
+    def __init__(
+        self, builder: BatchBuilder, chunk: Chunk, plan: PayloadPlan | None = None, names: Sequence[str] = ()
+    ) -> None:
         self.builder, self.chunk = builder, chunk
+        self.plan, self.names = plan or PayloadPlan(), names
         self.decoded: Decoded | None = None if builder.decoder is None else builder.decoder.decode(chunk)
         self._made: dict[tuple[str, str], Any] = {}
         self._decodable: npt.NDArray[np.bool_] | None = None
         self._present: npt.NDArray[np.uint8] | None = None
         if self.decoded is not None:
             self._present = (self.decoded.ok & ~self.decoded.encrypted).astype(np.uint8)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was wrong with single frames."""
+        return [] if self.decoded is None else self.decoded.findings
+
+    def infer(self) -> PayloadInference:
+        """What the payloads of the chunk hold."""
+        assert self.decoded is not None
+        inference = PayloadInference()
+        inference.update(self.decoded.data, self.decoded.offsets, self._present)
+        return inference
+
+    def use(self, plan: PayloadPlan, names: Sequence[str]) -> None:
+        """Build payload columns by `plan` from here on, `names` together."""
+        self.plan, self.names = plan, names
 
     def passing(self) -> Rows | None:
         """Positions of the rows to give, in commit order; None where all are given in the order they have."""
@@ -116,7 +168,7 @@ class _Columns:
             assert mode is not None
             return self._payload(mode, name)
         if name == PAYLOAD or is_field(name):
-            wanted = [f for f in self.builder.schema.names if is_field(f) or (f == PAYLOAD and mode == "columns")]
+            wanted = [f for f in self.names if is_field(f) or (f == PAYLOAD and mode == "columns")]
             self._build_payload("columns", wanted)
             return self._payload("columns", name)
         return self._base(name)
@@ -145,7 +197,7 @@ class _Columns:
 
     def _build_payload(self, mode: str, names: list[str], *, even_if_none: bool = False) -> None:
         """Decode payload columns together; what the plan does not know is null (no row was looked at)."""
-        types = {field.name: field.type for field in self.builder.plan.schema_fields(mode)}
+        types = {field.name: field.type for field in self.plan.schema_fields(mode)}
         missing = [name for name in names if (mode, name) not in self._made]
         for name in missing:
             if name not in types:
@@ -155,7 +207,7 @@ class _Columns:
             return
         assert self.decoded is not None
         data, offsets = self.decoded.data, self.decoded.offsets
-        arrays, decodable = self.builder.plan.arrays(data, offsets, self._present, mode, wanted)
+        arrays, decodable = self.plan.arrays(data, offsets, self._present, mode, wanted)
         self._made |= {(mode, name): array for name, array in arrays.items()}
         if self._decodable is None:
             self._decodable = decodable

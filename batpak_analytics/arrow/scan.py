@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from functools import cached_property
 from html import escape
 from importlib import import_module
@@ -18,6 +19,8 @@ from batpak_analytics.arrow.card import card
 from batpak_analytics.arrow.chunks import Chunk, chunks
 from batpak_analytics.arrow.columns import LabelSpace
 from batpak_analytics.arrow.criteria import parse_criteria
+from batpak_analytics.arrow.decode import FrameFindings
+from batpak_analytics.arrow.eager import EagerRead
 from batpak_analytics.arrow.explain import Explanation, SegmentPlan
 from batpak_analytics.arrow.filters import RowFilter, parse_filters
 from batpak_analytics.arrow.memory import available_bytes, estimate_bytes, refuse_if_too_large
@@ -29,9 +32,10 @@ from batpak_analytics.arrow.options import (
     check_progress,
     steps,
 )
+from batpak_analytics.arrow.parallel import in_order
 from batpak_analytics.arrow.payload import PayloadPlan
-from batpak_analytics.arrow.planning import payload_plan
-from batpak_analytics.arrow.reading import BatchBuilder, needs_of
+from batpak_analytics.arrow.planning import known_plan, payload_plan, remember_plan
+from batpak_analytics.arrow.reading import BatchBuilder, Built, needs_of
 from batpak_analytics.arrow.schema import (
     Projection,
     Tier,
@@ -41,6 +45,7 @@ from batpak_analytics.arrow.schema import (
     unknown_column,
 )
 from batpak_analytics.arrow.selection import Selection, select
+from batpak_analytics.arrow.windows import release_pages
 from batpak_analytics.errors import UnknownColumnError
 from batpak_analytics.format.layout import FOOTER_ENTRY_SIZE
 
@@ -153,9 +158,8 @@ class Scan:
             return self._given
         look, close = getattr(self._progress, "look", None), getattr(self._progress, "close", None)
         with self._lock, steps(look, self._most_rows, close) as step:
-            limit = self._early_limit
-            limit = limit if limit is not None and limit < self._selection.count else None
-            return payload_plan(self.view, self._selection, limit, self._key(limit), step)
+            key = self._plan_key
+            return payload_plan(self.view, self._selection, key[-1], key, step)
 
     @cached_property
     def _rest(self) -> RowFilter | None:
@@ -169,26 +173,32 @@ class Scan:
         """The Arrow schema of every batch. Payload columns cost one pass over the selected payloads, once
         per view.
         """
-        projection, plan = self._projection, self._plan
+        return self._schema(self._plan)
+
+    def _schema(self, plan: PayloadPlan) -> pa.Schema:
+        projection = self._projection
         typed = {field.name: field for field in plan.schema_fields("columns")}
         for name in projection.fields:
             if name not in typed and (self._has_schema or self._selection.count):
                 raise unknown_column(name, [*base_names(), *typed])
             typed.setdefault(name, pa.field(name, pa.null()))
-        return projection.schema(self._payload_fields(), typed)
+        return projection.schema(self._payload_fields(plan), typed)
 
-    def _payload_fields(self) -> list[pa.Field]:
+    def _payload_fields(self, plan: PayloadPlan) -> list[pa.Field]:
         mode = self._projection.mode
         if mode is None:
             return []
         if mode == "frame":
             return [pa.field("payload", pa.binary_view())]
-        return list(self._plan.schema_fields(mode))
+        return list(plan.schema_fields(mode))
+
+    @cached_property
+    def _labels(self) -> LabelSpace:
+        return LabelSpace(self.view, self._selection.masks, self._selection.counts)
 
     @cached_property
     def _builder(self) -> BatchBuilder:
-        labels = LabelSpace(self.view, self._selection.masks, self._selection.counts)
-        return BatchBuilder(self.view, self._projection, self.schema, labels, self._plan, self._rest)
+        return BatchBuilder(self.view, self._projection, self.schema, self._labels, self._plan, self._rest)
 
     @property
     def _most_rows(self) -> int:
@@ -203,19 +213,35 @@ class Scan:
         before the first batch: `ViewExpiredError` comes then or not at all. With `progress=`, rows are
         reported as they are read.
         """
-        return self._batches(self._builder, check_batch_size(batch_size))
+        return self._stream(check_batch_size(batch_size))
 
-    def _batches(self, builder: BatchBuilder, batch_size: int) -> Generator[pa.RecordBatch, None, None]:
-        left = self._limit
+    def _stream(self, batch_size: int) -> Generator[pa.RecordBatch, None, None]:
+        # A raw frame is a view of its page: that has to stay.
+        release = self._builder.needs is not None and self._projection.mode != "frame"
+        with closing(self._batches(self._builder, batch_size, release=release)) as batches:
+            for built in batches:
+                yield built.batch
+
+    def _batches(self, builder: BatchBuilder, batch_size: int, *, release: bool) -> Generator[Built, None, None]:
+        """Batches with rows, built by threads, in commit order; `release` gives pages that were read back at once."""
+        left, findings = self._limit, FrameFindings(self.view)
         total = self._most_rows if self._decided else self._selection.count
         close = getattr(self._progress, "close", None)
+        # Where a late filter decides how far the limit reaches, nothing is read ahead of it.
+        threads = 1 if self._limit is not None and not self._decided else None
+
+        def build(chunk: Chunk) -> tuple[Chunk, Built]:
+            return chunk, builder.build(chunk, left)
+
         with self.view.pinned(), steps(self._progress, total, close) as step:
-            for chunk in self._chunks(builder, batch_size):
-                batch, count = builder.build(chunk, left)
-                left = None if left is None else left - count
+            for chunk, built in in_order(build, self._chunks(builder, batch_size), threads):
+                findings.take(built.findings)
+                left = None if left is None else left - built.count
                 step(chunk.count)
-                if count:
-                    yield batch
+                if release:
+                    release_pages(self.view, chunk)
+                if built.count:
+                    yield built
                 if left == 0:
                     return
 
@@ -257,16 +283,44 @@ class Scan:
         if self._decided:
             share = self._most_rows / max(self._selection.count, 1)
             frame_bytes = int(self._selection.frame_bytes(self.view) * share)
-            refuse_if_too_large(
-                estimate_bytes(self.schema, self._most_rows, frame_bytes, pandas=pandas), available, what
-            )
-        batches, size = [], 0
-        for batch in self.to_batches():
-            batches.append(batch)
-            size += 0 if self._projection.mode == "frame" else batch.nbytes
-            refuse_if_too_large(size, available, what)
+            # Payload columns that are not known yet count as the bytes they are decoded from.
+            schema = self._projection.guessed_schema() if self._can_guess else self.schema
+            refuse_if_too_large(estimate_bytes(schema, self._most_rows, frame_bytes, pandas=pandas), available, what)
+        if self._can_guess:
+            batches = self._read_guessing(lambda size: refuse_if_too_large(size, available, what))
+        else:
+            batches, size = [], 0
+            for built in self._batches(self._builder, BATCH_SIZE, release=False):
+                batches.append(built.batch)
+                size += 0 if self._projection.mode == "frame" else built.batch.nbytes
+                refuse_if_too_large(size, available, what)
         table = pa.Table.from_batches(batches, self.schema)
         return table.unify_dictionaries()
+
+    @property
+    def _plan_key(self) -> tuple[Any, ...]:
+        """What names the rows that the payload types follow from."""
+        limit = self._early_limit
+        return self._key(limit if limit is not None and limit < self._selection.count else None)
+
+    @property
+    def _can_guess(self) -> bool:
+        """Whether to read before the payload types are known: they are wanted, unknown, and no filter needs them."""
+        projection = self._projection
+        typed = projection.mode == "columns" if projection.wants_payload else bool(projection.fields)
+        if not typed or self._has_schema or not self._decided or "_plan" in self.__dict__:
+            return False
+        return known_plan(self.view, self._plan_key) is None
+
+    def _read_guessing(self, grown: Callable[[int], None]) -> list[pa.RecordBatch]:
+        """All batches in one pass, and the plan as a by-product."""
+        reading = EagerRead(BatchBuilder(self.view, self._projection, None, self._labels, self._given, None))
+        close = getattr(self._progress, "close", None)
+        with self.view.pinned(), steps(self._progress, self._most_rows, close) as step:
+            chunked = chunks(self.view, self._selection, BATCH_SIZE, frames=True, limit=self._early_limit)
+            plan = reading.read(chunked, step, grown)
+            remember_plan(self.view, self._plan_key, plan)
+            return reading.batches(self._builder)
 
     def __arrow_c_schema__(self) -> Any:
         """The schema as an Arrow PyCapsule."""
@@ -284,16 +338,8 @@ class Scan:
         if self._decided:
             return self._most_rows
         nothing = Projection((), None)
-        labels = LabelSpace(self.view, self._selection.masks, self._selection.counts)
-        builder = BatchBuilder(self.view, nothing, pa.schema([]), labels, self._plan, self._rest)
-        total = 0
-        with self.view.pinned():
-            for chunk in self._chunks(builder, BATCH_SIZE):
-                left = None if self._limit is None else self._limit - total
-                if left == 0:
-                    break
-                total += builder.build(chunk, left)[1]
-        return total
+        builder = BatchBuilder(self.view, nothing, pa.schema([]), self._labels, self._plan, self._rest)
+        return sum(built.count for built in self._batches(builder, BATCH_SIZE, release=False))
 
     def explain(self) -> Explanation:
         """What this scan reads and what it leaves out, segment by segment, and every choice of a payload

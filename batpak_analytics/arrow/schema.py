@@ -156,6 +156,11 @@ class Projection:
                 fields[name] = base_field(name)
         return pa.schema(list(fields.values()))
 
+    def guessed_schema(self) -> Any:
+        """The schema before payload types are known, each payload column as text."""
+        text = {name: pa.field(name, pa.string()) for name in (PAYLOAD, *self.fields)}
+        return self.schema([text[PAYLOAD]], text)
+
 
 def base_field(name: str) -> Any:
     """The Arrow field of an index or frame column."""

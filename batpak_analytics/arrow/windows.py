@@ -13,6 +13,9 @@ from batpak_analytics.arrow.columns import take
 from batpak_analytics.format.layout import FRAME_HEADER_SIZE, MAX_FRAME_PAYLOAD
 
 MAX_WINDOW_BYTES = 32 * 1024 * 1024
+MAX_WINDOW_ROWS = 2048
+"""So few that parsed rows are still in the processor's cache when the next kernel reads them."""
+
 MAX_GAP_BYTES = 256 * 1024
 """Bytes between two frames that a positioned read skips rather than reads; a map reads nothing it is not
 asked for.
@@ -37,7 +40,7 @@ class Window:
 
 
 def windows(segment: Any, rows: Rows) -> Iterator[Window]:
-    """Windows of at most about `MAX_WINDOW_BYTES` over the frames of `rows`, in the order of `rows`.
+    """Windows of at most `MAX_WINDOW_ROWS` and about `MAX_WINDOW_BYTES` over the frames of `rows`, in their order.
 
     Offsets that go backwards, which only a lying footer has, start a new window. Nothing outside the file is
     asked for, however large the numbers in a footer are.
@@ -72,7 +75,8 @@ def _cuts(starts: Rows, ends: Rows, max_gap: int | None) -> list[int]:
     for end in forced:
         while at < end:
             cuts.append(at)
-            fits = int(np.searchsorted(ends[at:end], starts[at] + MAX_WINDOW_BYTES, side="right"))
+            most = min(end, at + MAX_WINDOW_ROWS)
+            fits = int(np.searchsorted(ends[at:most], starts[at] + MAX_WINDOW_BYTES, side="right"))
             at += max(fits, 1)
     return cuts or [0]
 
@@ -82,3 +86,11 @@ def _span(starts: Rows, ends: Rows, cuts: list[int], position: int) -> tuple[int
         return 0, 0
     last = cuts[position + 1] if position + 1 < len(cuts) else len(starts)
     return int(starts[cuts[position]]), int(ends[last - 1])
+
+
+def release_pages(view: Any, chunk: Any) -> None:
+    """Give the pages of a chunk's frames back to the system; they stay in the file cache and can be read again."""
+    for group in chunk.groups:
+        segment = view.segments[group.segment]
+        first, last = (segment.rows[int(group.rows[at])] for at in (0, -1))
+        segment.file.release(int(first["offset"]), int(last["offset"]) + int(last["length"]))

@@ -7,7 +7,10 @@ position: a writer that recovers after a crash may cut a torn tail, and touching
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,21 @@ from batpak_analytics.engine.filesystem import DescriptorCache, FileIdentity
 from batpak_analytics.errors import CorruptSegmentError
 
 MAPPING = os.environ.get("BATPAK_MMAP", "on") != "off"
+
+
+def _madvise() -> Any:
+    """The system's own call: pyarrow maps files but does not give advice about them."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        call = ctypes.CDLL(None).madvise
+    except (OSError, AttributeError):
+        return None
+    call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return call
+
+
+_MADVISE = _madvise()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +70,16 @@ class SegmentFile:
         if self.map is not None:
             return self.map.slice(low, high - low)
         return pa.py_buffer(self.descriptors.read(self.path, self.identity, low, high - low))
+
+    def release(self, low: int, high: int) -> None:
+        """Let the process forget the pages of `[low, high)`: it can still read them."""
+        if self.map is None or _MADVISE is None:
+            return
+        page = mmap.PAGESIZE
+        start = -(-(self.map.address + max(low, 0)) // page) * page
+        stop = (self.map.address + min(high, self.map.size)) // page * page
+        if start < stop:
+            _MADVISE(start, stop - start, mmap.MADV_DONTNEED)
 
 
 def open_segment(path: Path, identity: FileIdentity, descriptors: DescriptorCache, *, mapped: bool) -> SegmentFile:

@@ -7,6 +7,7 @@ that is not good gets a status from ``layout``.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -170,3 +171,39 @@ def intern_strings(buffer: Any, starts: Any, sizes: Any) -> tuple[npt.NDArray[np
         text = bytes(view[start : start + size]) if start + size <= len(view) else b""
         codes.append(known.setdefault(text, len(known)))
     return np.array(codes, np.uint32), list(known)
+
+
+def differing_rows(
+    buffer: Any, frames: npt.NDArray[Any], entries: npt.NDArray[Any], numbers: Any, text: bytes, bounds: Any
+) -> npt.NDArray[np.bool_]:
+    """Which good frames do not say what their footer rows ``entries[numbers]`` say.
+
+    String ``i`` of the footer's table is ``text[bounds[i]:bounds[i + 1]]``. What a frame does not hold (the
+    hashes of one without a chain) does not differ; a row number or a string index out of range does.
+    """
+    view = as_view(buffer)
+    edges = np.asarray(bounds).tolist()
+    table = [text[low:high] for low, high in pairwise(edges)]
+    pairs = zip(frames, np.asarray(numbers).tolist(), strict=True)
+    return np.array([_differs(view, frame, entries, at, table) for frame, at in pairs], bool)
+
+
+def _differs(view: memoryview, frame: Any, entries: npt.NDArray[Any], at: int, table: list[bytes]) -> bool:
+    if frame["status"] != FRAME_OK:
+        return False
+    if not 0 <= at < len(entries):
+        return True
+    entry = entries[at]
+    if any(frame[name] != entry[name] for name in ("kind", "wall_ms", "clock", "lane", "depth")):
+        return True
+    ids = ("event_id", "correlation_id", "causation_id")
+    if any(frame[name].tobytes() != entry[name].tobytes()[::-1] for name in ids):
+        return True
+    hashes = ("prev_hash", "event_hash") if frame["has_chain"] else ()
+    if any(frame[name].tobytes() != entry[name].tobytes() for name in hashes):
+        return True
+    for name in ("entity", "scope"):
+        start, size, code = int(frame[f"{name}_start"]), int(frame[f"{name}_size"]), int(entry[f"{name}_idx"])
+        if start + size > len(view) or code >= len(table) or bytes(view[start : start + size]) != table[code]:
+            return True
+    return False

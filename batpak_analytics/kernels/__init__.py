@@ -38,6 +38,7 @@ from batpak_analytics.format.payload import (
 )
 from batpak_analytics.format.rows import (
     check_frames,
+    differing_rows,
     intern_strings,
     parse_frames,
     unescape,
@@ -57,6 +58,7 @@ __all__ = [
     "Located",
     "check_frames",
     "column_stats",
+    "differing_rows",
     "intern_strings",
     "locate_fields",
     "parse_frames",
@@ -76,6 +78,7 @@ _KERNELS: Final = {
     "walk": ("check_frames", "walk_frames"),
     "escape": ("unescape",),
     "frames": ("parse_frames",),
+    "compare": ("differing_rows",),
     "strings": ("intern_strings",),
     "fields": ("locate_fields",),
     "columns": (

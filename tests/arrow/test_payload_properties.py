@@ -205,6 +205,22 @@ def test_batches_and_steps_change_nothing(payloads: list[Any], size: int, cells:
                 assert same(array.to_pylist(), at_once[name].to_pylist())
 
 
+@settings(max_examples=100, deadline=None)
+@given(PAYLOADS, st.integers(1, 4), st.sampled_from([2, 5, 1000]))
+def test_inferences_merged_in_order_are_one_inference(payloads: list[Any], size: int, max_fields: int) -> None:
+    stored = [msgpack.packb(payload) for payload in payloads]
+    whole = infer(stored, max_fields)
+    merged = PayloadInference(max_fields)
+    for at in range(0, len(stored), size):
+        part = PayloadInference(max_fields)
+        part.update(*pack(stored[at : at + size]))
+        if not merged.merge(part):
+            merged.update(*pack(stored[at : at + size]))
+    plan = merged.finish()
+    assert plan.notes == whole.notes
+    assert (plan.columns, plan.root, plan.rest, plan.maps) == (whole.columns, whole.root, whole.rest, whole.maps)
+
+
 def test_thousands_of_fields_overflow_without_loss() -> None:
     payloads = [{f"f{row * 40 + i}": i for i in range(60)} for row in range(40)]
     stored = [msgpack.packb(payload) for payload in payloads]

@@ -116,9 +116,16 @@ def test_a_frame_larger_than_memory_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_progress_true_draws_a_bar_and_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
     read_batpak(FIXTURES / "segments", progress=True)
     drawn = capsys.readouterr().err
-    assert "looking at payloads" in drawn
+    assert "looking at payloads" not in drawn  # one pass does both
     assert "reading events" in drawn
     assert drawn.endswith("\n")
+
+
+def test_progress_shows_the_look_at_payloads_where_it_is_a_pass_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    read_batpak(FIXTURES / "segments", payload="struct", progress=True)
+    drawn = capsys.readouterr().err
+    assert "looking at payloads" in drawn
+    assert "reading events" in drawn
 
 
 def test_silence_without_progress(capsys: pytest.CaptureFixture[str]) -> None:
