@@ -17,7 +17,7 @@ from batpak_analytics.engine import check as frame_check
 from batpak_analytics.engine.filesystem import DescriptorCache
 from batpak_analytics.engine.point_read import id_bytes, locate, read_event
 from batpak_analytics.engine.view import View, build_view, require_directory
-from batpak_analytics.errors import FormatError, PayloadEncryptedError, PayloadUndecodableError
+from batpak_analytics.errors import FormatError, PayloadEncryptedError, PayloadUndecodableError, ViewExpiredError
 from batpak_analytics.format.json_text import payload_to_json_value
 from batpak_analytics.model import Event, Finding
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from batpak_analytics.arrow.scan import Scan
 
 OnDamage = Literal["report", "raise"]
+# How often a refresh starts over when a compaction deletes what it was reading.
+REBUILDS = 5
 EventId = str | bytes | int | uuid.UUID
 
 
@@ -72,7 +74,7 @@ class Reader:
         self._descriptors = DescriptorCache()
         self._scans: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.Lock()
-        self._view = build_view(self._path, on_damage, self._descriptors, self._scans)
+        self._view = self._build(None)
 
     @property
     def path(self) -> Path:
@@ -87,8 +89,18 @@ class Reader:
     def refresh(self) -> Reader:
         """Move the view forward to the store as it is now; scans that were made before keep the old one."""
         with self._lock:
-            self._view = build_view(self._path, self._on_damage, self._descriptors, self._scans, self._view)
+            self._view = self._build(self._view)
         return self
+
+    def _build(self, old: View | None) -> View:
+        """A view of the store as it is. A file that was listed, not mapped, and is gone asks for a new listing."""
+        for left in reversed(range(REBUILDS)):
+            try:
+                return build_view(self._path, self._on_damage, self._descriptors, self._scans, old)
+            except ViewExpiredError as error:
+                if not left or error.path == str(self._path):
+                    raise
+        raise AssertionError("unreachable")
 
     def events(self, **options: Any) -> Scan:
         """A lazy table of the events; `options` are those of `read_batpak`."""

@@ -88,8 +88,9 @@ class Follower:
     def step(self) -> None:
         """One refresh and scan, checked."""
         acknowledged = len(self.receipts.read())
+        self.reader.refresh()
         try:
-            table = scan(self.reader.refresh(), self.columns)
+            table = scan(self.reader, self.columns)
         except ViewExpiredError:
             assert self.allowed.expiry
             self.expired += 1

@@ -85,7 +85,7 @@ def watch(oracle: Oracle, store: Path, make: Callable[[], list[Follower]], **opt
         watched = Watched(followers)
         with ThreadPoolExecutor(len(followers)) as threads:
             try:
-                running = [threads.submit(_follow, one, stop) for one in followers]
+                running = [threads.submit(follow, one, stop) for one in followers]
                 _drive(process, store, watched, running)
             finally:
                 stop.set()
@@ -95,7 +95,8 @@ def watch(oracle: Oracle, store: Path, make: Callable[[], list[Follower]], **opt
     return watched
 
 
-def _follow(follower: Follower, stop: threading.Event) -> None:
+def follow(follower: Follower, stop: threading.Event) -> None:
+    """Step until `stop` is set, and once more."""
     while not stop.is_set():
         follower.step()
     follower.step()

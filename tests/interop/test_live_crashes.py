@@ -1,0 +1,71 @@
+"""A writer that is killed again and again, and a reader that looks all along: what was acknowledged stays visible."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import batpak_analytics as bp
+from tests.interop.compare import assert_store_equals
+from tests.interop.following import INDEX_ONLY, RECEIPT, Allowed, Follower
+from tests.interop.oracle import Oracle
+from tests.interop.witness import follow, follower
+
+KILLS = 8
+MANY = 1_000_000
+
+
+def run_and_kill(oracle: Oracle, store: Path, receipts: Path, seed: int) -> None:
+    """One life of a writer: it opens the store, writes, and is killed at a moment drawn from the seed."""
+    moment = random.Random(seed)
+    options: dict[str, int | str | Path] = {"events": MANY, "segment_bytes": 60_000, "seed": seed, "pause_us": 20}
+    with oracle.live(store, receipts=receipts, **options) as process:
+        assert process.stdout is not None
+        for _ in range(moment.randrange(1, 8)):
+            assert process.stdout.readline(), "the engine did not open the store again"
+        threading.Event().wait(moment.random() / 100)
+        process.kill()
+    drop_half_a_receipt(receipts)
+
+
+def drop_half_a_receipt(receipts: Path) -> None:
+    """A writer killed while it noted a receipt leaves a part of one."""
+    size = receipts.stat().st_size
+    os.truncate(receipts, size - size % RECEIPT.itemsize)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_was_acknowledged_survives_every_kill_and_nothing_shown_goes_away(
+    oracle: Oracle, tmp_path: Path, seed: int
+) -> None:
+    store, receipts = tmp_path / "store", tmp_path / "receipts"
+    allowed = Allowed(unacknowledged=True)
+    run_and_kill(oracle, store, receipts, 1_000 * seed)
+    followers = [
+        follower(store, receipts, allowed=allowed),
+        follower(store, receipts, allowed=allowed, columns=INDEX_ONLY),
+    ]
+    with ThreadPoolExecutor(len(followers)) as threads:
+        stop = threading.Event()
+        running = [threads.submit(follow, one, stop) for one in followers]
+        try:
+            for life in range(1, KILLS):
+                run_and_kill(oracle, store, receipts, 1_000 * seed + life)
+        finally:
+            stop.set()
+        for future in running:
+            future.result()
+    finish(oracle, store, followers)
+
+
+def finish(oracle: Oracle, store: Path, followers: list[Follower]) -> None:
+    """Let the engine open the store once more and close it, and compare with what it reads itself."""
+    oracle.append(store, seed=1, events=10)
+    with bp.open_reader(store, on_damage="raise") as reader:
+        assert_store_equals(reader, oracle.dump(store))
+    assert all(one.steps > KILLS for one in followers)
