@@ -105,9 +105,14 @@ def _left_out(begin: int, count: int, wanted: int, lost_before: Any) -> LeftOut:
 def _drop_behind_lost_begins(
     frames: Any, markers: Any, rows: set[int], kinds: Mapping[int, int], keep: Any, dropped: list[LeftOut]
 ) -> None:
-    """Leave out the items behind a damaged BEGIN where no COMMIT follows."""
+    """Leave out the items behind a damaged BEGIN where no COMMIT follows.
+
+    A damaged marker of unknown kind behind an open batch is rather that batch's COMMIT.
+    """
     for row in sorted(rows):
-        if row >= len(frames) or kinds[row] != KIND_BATCH_BEGIN:
+        before = markers[: np.searchsorted(markers, row)]
+        in_batch = len(before) > 0 and frames["kind"][before[-1]] == KIND_BATCH_BEGIN
+        if row >= len(frames) or kinds[row] == KIND_BATCH_COMMIT or (kinds[row] == 0 and in_batch):
             continue
         later = markers[np.searchsorted(markers, row) :]
         if len(later) and frames["kind"][later[0]] == KIND_BATCH_COMMIT:
@@ -122,8 +127,9 @@ def _committed(frames: Any, begin: int, commit: int, wanted: int, lost_before: A
         return True
     if frames["event_id"][commit] != frames["event_id"][begin]:
         return False
-    different = len({name.tobytes() for name in frames["event_id"][begin + 1 : commit]})
-    return different == wanted or (different < wanted and bool(np.any(lost_before[begin + 1 : commit + 1])))
+    if lost_before[begin + 1 : commit + 1].any():
+        return True
+    return len({name.tobytes() for name in frames["event_id"][begin + 1 : commit]}) == wanted
 
 
 def _possible_items(frames: Any, begin: int, end: int, wanted: int) -> Any:

@@ -27,8 +27,7 @@ LONGEST_MARKER = 400  # with every integer in its longest form
 def lost_markers(file: SegmentFile, scan: FrameScan) -> dict[int, int]:
     """Row of `scan` -> kind of the damaged marker that stood right before it.
 
-    The kind is what the bytes say if they say one; else BEGIN, where the damage is not longer than one marker. Whether
-    it can be a BEGIN is for the batches to say.
+    The kind is what the bytes say if they say one. Else it is 0, where the damage is not longer than one marker.
     """
     found = {}
     for loss in scan.losses:
@@ -48,4 +47,4 @@ def _kind_of_remains(file: SegmentFile, start: int, end: int) -> int | None:
         return None
     if kind in (KIND_BATCH_BEGIN, KIND_BATCH_COMMIT):
         return kind
-    return KIND_BATCH_BEGIN if end - start <= LONGEST_MARKER else None
+    return 0 if end - start <= LONGEST_MARKER else None

@@ -63,14 +63,13 @@ def _choose(
             "a compaction was under way; its sources are all here and were read",
         )
         return [*source, *rest]
+    if source and merged:
+        # The moved-aside source is deleted first. While it is here the output is not proven, and may hold what is gone.
+        _report_missing(marker, missing, problems, refused=False)
+        return [*source, *merged, *rest]
     if not merged:
         if missing:
-            problems.add(
-                Finding("error", "compaction-sources-missing", marker.merged_id, MARKER_NAME, None,
-                        f"The marker names segments {missing} that are not in the directory.",
-                        "Restore them from a backup; what is here was read."),
-                fails=MarkerCorruptError,
-            )  # fmt: skip
+            _report_missing(marker, missing, problems, refused=True)
         elif source:
             _note(
                 problems,
@@ -94,6 +93,15 @@ def _choose(
         "a compaction stopped before it moved anything; all its sources were read",
     )
     return [*merged, *rest]
+
+
+def _report_missing(marker: CompactionMarker, missing: list[int], problems: Problems, *, refused: bool) -> None:
+    problems.add(
+        Finding("error", "compaction-sources-missing", marker.merged_id, MARKER_NAME, None,
+                f"The marker names segments {missing} that are not in the directory.",
+                "Restore them from a backup; what is here was read."),
+        fails=MarkerCorruptError if refused else None,
+    )  # fmt: skip
 
 
 def _is_output(scanner: _Scanner, merged: ListedSegment, rest: list[ListedSegment], missing: list[int]) -> bool:

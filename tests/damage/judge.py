@@ -74,7 +74,7 @@ def _judge_stranger(truth: Truth, remains: Remains, row: dict[str, Any]) -> Iter
     frames = truth.by_id.get(row["event_id"], [])
     if not frames:
         yield f"event {row['event_id'].hex()} was invented"
-    elif frames[0].committed and not remains.moved:  # hidden ranges name numbers, which moved frames do not keep
+    elif frames[0].committed and not remains.unnumbered:
         yield f"event {row['event_id'].hex()} was hidden and is shown"
     elif frames[0].begin is not None and remains.still_known(frames[0].begin):
         yield f"event {row['event_id'].hex()} was never committed and is shown"
@@ -109,7 +109,7 @@ def _bytes_at(remains: Remains, row: dict[str, Any]) -> bytes:
 def files_numbered(remains: Remains, segment_id: int) -> list[str]:
     """Files of the damaged copy with that number, under its own name or moved aside."""
     names = [name for name in remains.files if name.endswith((".fbat", ".compact-src"))]
-    names = [name for name in names if name not in remains.truth.store.idle]
+    names = [name for name in names if name not in remains.idle]
     return [name for name in names if parse_file_name(name.removesuffix(".compact-src")) == segment_id]
 
 
@@ -133,11 +133,18 @@ def _judge_missing(truth: Truth, remains: Remains, reading: Reading) -> Iterator
         row = given.get(event_id)
         frames = truth.by_id[event_id]
         excused = any(parse_file_name(frame.file.removesuffix(".compact-src")) in unsure for frame in frames)
-        excused |= "visibility_ranges.fbv" in remains.files and remains.moved
+        excused |= remains.unnumbered or (remains.moved and _in_doubtful_batch(remains, frames, reading.findings))
         if row is None and not excused and not _told_of_file(remains, frames, reading.findings):
             yield f"event {event_id.hex()} is whole and is not shown"
         elif row is not None and frame_is_wanted(remains, frames) and row["content_hash"] is None:
             yield f"event {event_id.hex()} is whole and its frame is not read"
+
+
+def _in_doubtful_batch(remains: Remains, frames: list[Frame], findings: tuple[Finding, ...]) -> bool:
+    """Whether frames were moved into a batch, or a batch's BEGIN before other frames, and that was told."""
+    told = {one.file for one in findings if one.rule == "batch-incomplete"}
+    places = (remains.place(frame) for frame in frames)
+    return any(place is not None and place[0] in told for place in places)
 
 
 def frame_is_wanted(remains: Remains, frames: list[Frame]) -> bool:
