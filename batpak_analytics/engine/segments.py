@@ -183,7 +183,7 @@ def _contradiction(listed: ListedSegment, rows: Any, start: int, end: int, probl
     gaps = np.flatnonzero(highs > lows)
     if _only_markers(listed, lows[gaps], highs[gaps]):
         return None
-    return _events_in_gaps(listed, rows, lows[gaps], highs[gaps], problems)
+    return _events_in_gaps(listed, rows, (start, end), lows[gaps], highs[gaps], problems)
 
 
 def _only_markers(listed: ListedSegment, lows: Any, highs: Any) -> bool:
@@ -222,12 +222,14 @@ def _back_to_back(data: Any, lows: Any, highs: Any) -> tuple[Any, Any] | None:
     return None
 
 
-def _events_in_gaps(listed: ListedSegment, rows: Any, lows: Any, highs: Any, problems: Problems) -> str | None:
+def _events_in_gaps(
+    listed: ListedSegment, rows: Any, region: tuple[int, int], lows: Any, highs: Any, problems: Problems
+) -> str | None:
     """Committed events between the footer's rows. Damage there is a finding, and proves nothing against the footer.
 
     What stands in a gap belongs to a batch: its markers, or its items where it was never committed.
     """
-    scan = scan_frames(listed.file, int(lows[0]), int(highs[-1]))
+    scan = scan_frames(listed.file, *region)
     damaged = np.zeros(len(lows), bool)
     for loss in scan.losses:
         here = (lows < loss.end) & (highs > loss.start) & ~damaged
@@ -235,10 +237,19 @@ def _events_in_gaps(listed: ListedSegment, rows: Any, lows: Any, highs: Any, pro
         for low in lows[here].tolist():
             meaning = "bytes between two events are damaged; the footer shows that no event stood there"
             problems.add(finding(listed, "warning", "frames-damaged", max(low, loss.start), meaning, RESTORE))
-    keep = resolve_batches(scan.frames, scan.lost_before).keep & ~np.isin(scan.offsets, rows["offset"])
+    keep = resolve_batches(scan.frames, scan.lost_before).keep & ~_listed(rows, scan)
     gap = np.searchsorted(lows, scan.offsets[keep], side="right") - 1
-    events = int((~damaged[gap]).sum())
+    excused = (gap >= 0) & damaged[gap] & (scan.offsets[keep] < highs[gap])
+    events = int((~excused).sum())
     return f"the frames hold {events} events that it does not list" if events else None
+
+
+def _listed(rows: Any, scan: FrameScan) -> Any:
+    """True for each frame that a row names with its very length."""
+    if len(rows) == 0:
+        return np.zeros(len(scan.offsets), bool)
+    row = np.minimum(np.searchsorted(rows["offset"], scan.offsets), len(rows) - 1)
+    return (rows["offset"][row] == scan.offsets) & (rows["length"][row] == scan.lengths)
 
 
 def _frames_end(listed: ListedSegment, footer: FooterResult) -> int:

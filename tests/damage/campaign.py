@@ -77,7 +77,7 @@ class Campaign:
         if thorough and report.error is None:
             wrong += self._other_ways(truth, remains, [row["event_id"] for row in report.rows])
         return Verdict(
-            sum(remains.proven(event_id) for event_id in truth.rows), len(report.rows),
+            0 if report.error else sum(remains.proven(event_id) for event_id in truth.rows), len(report.rows),
             tuple(one.rule for one in report.findings), report.error is not None, raising.error is not None,
             tuple(wrong),
         )  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgpack
@@ -172,7 +173,7 @@ class Remains:
         between = self.files[place[0]][place[1] + len(frame.data) : closing[1]]
         return MARKER not in between
 
-    @property
+    @cached_property
     def moved(self) -> bool:
         """Whether whole frames stand elsewhere than they stood, or twice, or something was put in."""
         places = ((frame, self.place(frame)) for frame in self.truth.frames)
@@ -184,7 +185,7 @@ class Remains:
         return any(sum(data.count(one.data[8:]) for data in changed) > (one.file in self.changed)
                    for one in self.truth.frames)  # fmt: skip
 
-    @property
+    @cached_property
     def unnumbered(self) -> bool:
         """Whether so much is gone or moved that counted numbers are others: they say which events are hidden."""
         before = self.truth.store.files
