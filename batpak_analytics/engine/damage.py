@@ -100,7 +100,7 @@ def report_losses(listed: ListedSegment, frames: FrameScan, problems: Problems, 
         final = loss.end == region_end and loss.before_row == len(frames.frames)
         if final and _is_damaged_footer(listed, loss):
             continue
-        if final and (loss.status == FRAME_END or (last and loss.status in (FRAME_PAST_END, FRAME_TOO_LARGE))):
+        if frames.is_unfinished(loss, region_end, last=last):
             _report_tail(listed, loss, problems)
         elif final and _is_torn_footer(listed, loss, frames):
             _report_torn_footer(listed, loss, problems)

@@ -16,6 +16,7 @@ import numpy as np
 from batpak_analytics.engine.batches import resolve_batches
 from batpak_analytics.engine.damage import report_batches, report_losses
 from batpak_analytics.engine.listing import ListedSegment
+from batpak_analytics.engine.lost_markers import lost_markers
 from batpak_analytics.engine.mapping import SegmentFile
 from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.recovery import FrameScan, index_rows, reversed_ids, scan_frames
@@ -42,7 +43,8 @@ def grown_scan(
     frames = scan_frames(listed.file, resume, listed.file.size_bytes)
     if not _begins_with(frames, proof):
         return None
-    verdict = resolve_batches(frames.frames, frames.lost_before)
+    damaged = frames.damaged_before(listed.file.size_bytes, last=True)
+    verdict = resolve_batches(frames.frames, damaged, lost_markers(listed.file, frames))
     lost = report_losses(listed, frames, problems, last=True, region_end=listed.file.size_bytes)
     report_batches(listed, frames, verdict, problems)
     rows, strings = _joined(old.rows[:-1], old.strings, index_rows(listed.file, frames, verdict.keep))

@@ -77,7 +77,8 @@ def scan_segment(listed: ListedSegment, problems: Problems, *, last: bool) -> Se
             return scan
     frames_end = _frames_end(listed, footer)
     frames = _scan_frames(listed, header, frames_end)
-    verdict = resolve_batches(frames.frames, frames.lost_before, lost_markers(file, frames))
+    damaged = frames.damaged_before(frames_end, last=last)
+    verdict = resolve_batches(frames.frames, damaged, lost_markers(file, frames))
     report_footer(listed, footer, frames, problems, last=last)
     lost = report_losses(listed, frames, problems, last=last, region_end=frames_end)
     report_batches(listed, frames, verdict, problems)

@@ -11,7 +11,17 @@ import pytest
 from batpak_analytics.engine import growth, recovery, topology
 from batpak_analytics.engine.view import View
 from batpak_analytics.reader import open_reader
-from tests.engine.building import EPOCH_US, Segment, begin, commit, make_event, numbers, three_segments, write_store
+from tests.engine.building import (
+    EPOCH_US,
+    Segment,
+    begin,
+    commit,
+    make_event,
+    numbers,
+    rules,
+    three_segments,
+    write_store,
+)
 
 
 def tail() -> Segment:
@@ -117,3 +127,14 @@ def test_damage_before_the_last_event_is_told_again(tmp_path: Path) -> None:
         assert numbers(view) == [*range(11), 12, 13]
         assert_same_view(view, open_reader(tmp_path).view)
         assert any(one.severity == "error" for one in view.findings)
+
+
+def test_a_tail_cut_at_any_byte_is_an_unfinished_write_and_nothing_worse(tmp_path: Path) -> None:
+    write_store(tmp_path, three_segments())
+    whole = tail()
+    data, batch = whole.to_bytes(), whole.offsets()
+    path = tmp_path / "000004.fbat"
+    for end in [*range(0, batch[2], 41), *range(batch[2], batch[7] + 40, 7), *batch]:
+        path.write_bytes(data[:end])
+        view = open_reader(tmp_path, on_damage="raise").view
+        assert not rules(view, "error", "warning"), end

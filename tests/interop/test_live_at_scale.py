@@ -47,9 +47,9 @@ def test_several_threads_follow_many_compactions(oracle: Oracle, tmp_path: Path,
             Follower(shared, Receipts(receipts), allowed, columns=INDEX_ONLY),
         ]
 
-    options = {"events": 20_000, "segment_bytes": 150_000, "compact_at": every(2_000, 20_000), "receipts": receipts}
+    options = {"events": 10_000, "segment_bytes": 150_000, "compact_at": every(1_500, 10_000), "receipts": receipts}
     watched = watch(oracle, store, followers, strategy=strategy, **options)
-    assert watched.compactions == 9
+    assert watched.compactions == 6
     assert_store_equals(watched.followers[0].reader, oracle.dump(store))
 
 
@@ -66,7 +66,7 @@ def test_views_of_files_that_cannot_be_mapped_expire_before_the_first_batch_or_n
             follower(store, receipts, allowed=allowed, columns=INDEX_ONLY),
         ]
 
-    options = {"events": 20_000, "segment_bytes": 150_000, "compact_at": every(4_000, 20_000), "receipts": receipts}
+    options = {"events": 12_000, "segment_bytes": 150_000, "compact_at": every(2_400, 12_000), "receipts": receipts}
     watched = watch(oracle, store, followers, **options)
     assert watched.compactions == 4
     assert_store_equals(watched.followers[0].reader, oracle.dump(store))
