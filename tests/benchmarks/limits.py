@@ -1,0 +1,60 @@
+"""What must hold: ratios of one measurement to another of the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MEMORY_LIMIT_MB = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`name` may take at most `most` times as long as `base`. `of` is the base in words."""
+
+    name: str
+    base: str
+    most: float
+    of: str
+
+
+LIMITS = (
+    Limit("scan", "reference", 1 / 30, "the reference"),
+    Limit("scan", "pass", 4, "the pass"),
+    Limit("index", "pass", 1, "the pass"),
+    Limit("read_batpak", "scan", 5, "the scan"),
+    Limit("count", "pass", 1 / 10, "the pass"),
+    Limit("many-segments", "one-segment", 3, "one segment"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A limit, what was measured, and whether it held."""
+
+    limit: str
+    measured: str
+    held: bool
+
+
+def verdicts(name: str, seconds: Mapping[str, float]) -> tuple[Verdict, ...]:
+    """The verdicts on one case, from the seconds of all; none where the base was not measured."""
+    found = []
+    for limit in LIMITS:
+        if limit.name == name and limit.base in seconds:
+            ratio = seconds[name] / seconds[limit.base]
+            words = f"≤ {_ratio(limit.most)} {limit.of}"
+            found.append(Verdict(words, f"{_ratio(ratio)} {limit.of}", ratio <= limit.most))
+    return tuple(found)
+
+
+def memory_verdict(megabytes: float) -> Verdict:
+    """Whether streaming stayed small."""
+    return Verdict(f"< {MEMORY_LIMIT_MB:.0f} MB", f"{megabytes:.0f} MB", megabytes < MEMORY_LIMIT_MB)
+
+
+def _ratio(value: float) -> str:
+    """Small ratios as fractions, `1/39 of`; others as `3.6x`."""
+    if value < 0.15:
+        return f"1/{1 / value:.3g} of"
+    return f"{value:.3g}x"

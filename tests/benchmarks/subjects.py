@@ -1,0 +1,139 @@
+"""The subjects of a run, each a section of the table: main store, memory, growth, payload sizes, small segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.limits import memory_verdict
+from tests.benchmarks.memory import Streamed, stream
+from tests.benchmarks.passes import pass_cases
+from tests.benchmarks.peers import peer_cases
+from tests.benchmarks.reading import reading_cases, scan_case
+from tests.benchmarks.report import NONE, Line, Section, timing_line, timing_lines
+from tests.benchmarks.stores import (
+    ONE_SEGMENT_BYTES_AN_EVENT,
+    SMALL_SEGMENT_BYTES,
+    Stores,
+    segment_bytes,
+    segment_files,
+)
+from tests.benchmarks.timing import measure
+
+PAYLOADS = ((60, 4), (600, 5), (6000, 25))
+"""Payload bytes, and the share of the main store's events that are written with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure, and on what."""
+
+    stores: Stores
+    main: Path
+    events: int
+    repeat: int
+    long: bool = False
+    only: frozenset[str] = frozenset()
+
+    def wants(self, name: str) -> bool:
+        """Whether this case or subject was asked for. Without a choice everything is."""
+        return not self.only or name in self.only
+
+
+def main_store(plan: Plan) -> list[Section]:
+    """Everything on the main store: the calls of this package, and the peers. All take turns, beside the pass."""
+    ours = [*pass_cases(plan.main, plan.events), *reading_cases(plan.main, plan.events)]
+    peers = peer_cases(plan.stores, plan.main, plan.events)
+    chosen = [case for case in [*ours, *peers] if plan.wants(case.name)]
+    if not chosen:
+        return []
+    timings = measure([case for case in [*ours, *peers] if case in chosen or case.name == "pass"], plan.repeat)
+    seconds = {name: timing.scaled_to(plan.events) for name, timing in timings.items()}
+    sections = []
+    for title, group in (
+        (f"This package, {_extent(plan.main, plan.events)}", ours),
+        ("Others, the same events", peers),
+    ):
+        found = [timings[case.name] for case in group if case.name in timings]
+        sections.append(Section(title, timing_lines(found, seconds, plan.events)))
+    return [section for section in sections if section.lines]
+
+
+def memory(plan: Plan) -> list[Section]:
+    """Streaming a quarter of the events and all of them."""
+    if not plan.wants("memory"):
+        return []
+    quarter = plan.events // 4
+    streamed = [stream(plan.stores.everyday(quarter), quarter), stream(plan.main, plan.events)]
+    return [Section("Memory of `scan_batpak(path).to_batches()`, above the imports", list(map(_memory_line, streamed)))]
+
+
+def _memory_line(streamed: Streamed) -> Line:
+    megabytes = streamed.anonymous_bytes / 1e6
+    pool = f"Arrow's pool: {streamed.pool_bytes / 1e6:.0f} MB of it"
+    cells = (f"{megabytes:.0f} MB", pool, NONE, NONE, NONE, NONE)
+    return Line(f"{streamed.events:,} events", cells, (memory_verdict(megabytes),))
+
+
+def growth(plan: Plan) -> list[Section]:
+    """The same scan on stores of growing size."""
+    if not plan.wants("growth"):
+        return []
+    counts = [plan.events // 4, plan.events, *([2 * plan.events, 4 * plan.events] if plan.long else [])]
+    lines = []
+    for events in counts:
+        store = plan.main if events == plan.events else plan.stores.everyday(events)
+        lines.append(_scan_line(plan, store, events, _extent(store, events)))
+    return [Section("Growing stores: `scan_batpak(path).to_arrow()`, each beside its own pass", lines)]
+
+
+def payloads(plan: Plan) -> list[Section]:
+    """The same scan on stores with larger payloads."""
+    if not plan.wants("payloads"):
+        return []
+    lines = []
+    for size, share in PAYLOADS:
+        events = plan.events // share
+        store = plan.stores.everyday(events, payload_bytes=size)
+        lines.append(_scan_line(plan, store, events, f"payloads of {size:,} bytes: {_extent(store, events)}"))
+    return [Section("Payload sizes: `scan_batpak(path).to_arrow()`, each beside its own pass", lines)]
+
+
+def segments(plan: Plan) -> list[Section]:
+    """Many small segments against the same events in one."""
+    if not plan.wants("segments"):
+        return []
+    events = plan.events // 2
+    stores = {
+        "one-segment": plan.stores.everyday(events, segment_bytes=ONE_SEGMENT_BYTES_AN_EVENT * events),
+        "many-segments": plan.stores.everyday(events, segment_bytes=SMALL_SEGMENT_BYTES),
+    }
+    cases = [scan_case(store, events, name, _segments_title(store, events)) for name, store in stores.items()]
+    timings = measure(cases, plan.repeat)
+    seconds = {name: timing.seconds for name, timing in timings.items()}
+    lines = timing_lines(timings.values(), seconds, events)
+    return [Section(f"Segment sizes: `scan_batpak(path).to_arrow()` of {events:,} events", lines)]
+
+
+def _segments_title(store: Path, events: int) -> str:
+    count = len(segment_files(store))
+    return f"{count:,} segment{'s' if count > 1 else ''} of {events // count:,} events"
+
+
+def _scan_line(plan: Plan, store: Path, events: int, title: str) -> Line:
+    """The scan of a store, in passes over that store."""
+    the_pass, _ = pass_cases(store, events)
+    timings = measure([the_pass, scan_case(store, events, "this-store", title)], plan.repeat)
+    seconds = {"pass": timings["pass"].seconds}
+    return timing_line(timings["this-store"], seconds, events, size_bytes=segment_bytes(store))
+
+
+def _extent(store: Path, events: int) -> str:
+    files = segment_files(store)
+    return (
+        f"{events:,} events, {len(files)} segment{'s' if len(files) > 1 else ''}, {segment_bytes(store) / 1e6:.0f} MB"
+    )
+
+
+SUBJECTS: tuple[Callable[[Plan], list[Section]], ...] = (main_store, memory, growth, payloads, segments)
