@@ -45,16 +45,14 @@ def test_reader_follows_an_application_that_writes(oracle: Oracle, tmp_path: Pat
     with oracle.live(store, **options) as process:
         first_line(process)
         seen: list[tuple[int, bytes]] = []
-        rounds = 0
         with bp.open_reader(store) as reader:
             while process.poll() is None:
                 now = watch(reader)
                 check_grown(seen, now)
-                seen, rounds = now, rounds + 1
+                seen = now
             check_grown(seen, watch(reader))
             assert_store_equals(reader, oracle.dump(store))
     assert process.returncode == 0
-    assert rounds > 1
 
 
 def test_reader_survives_compactions_beside_it(oracle: Oracle, tmp_path: Path) -> None:

@@ -33,3 +33,17 @@ def test_bench_counts_what_it_timed(oracle: Oracle, tmp_path: Path) -> None:
     report = oracle.bench(copy_store(COMMITTED / "quickstart", tmp_path / "store"))
     assert report["events"] == report["readable"] == 6
     assert min(report["open_seconds"], report["query_seconds"], report["get_seconds"]) > 0
+
+
+@pytest.mark.parametrize("batch", [0, 100])
+def test_bulk_writes_what_was_asked_for_and_the_same_from_the_same_seed(
+    oracle: Oracle, tmp_path: Path, batch: int
+) -> None:
+    payloads = []
+    for name in ("one", "two"):
+        oracle.bulk(tmp_path / name, events=1_050, segment_bytes=100_000, payload_bytes=80, seed=5, batch=batch)
+        rows = oracle.dump(tmp_path / name)
+        payloads.append([row["payload_raw"] for row in rows if row["entity"].startswith("order:")])
+    assert len(payloads[0]) == 1_050
+    assert payloads[0] == payloads[1]
+    assert 70 < sum(map(len, payloads[0])) / 2 / 1_050 < 90
