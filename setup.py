@@ -1,7 +1,8 @@
 """Build step: compile the kernels where a C compiler is at hand, and install without them where it is not.
 
 ``BATPAK_REQUIRE_KERNELS=1`` makes a failed compilation an error (continuous integration sets it).
-``BATPAK_NO_KERNELS=1`` builds none, to try the fallback. Everything else is in ``pyproject.toml``.
+``BATPAK_NO_KERNELS=1`` builds none, to try the fallback. ``BATPAK_KERNELS_CHECKED=bounds`` checks every index of a
+memoryview, ``=asan`` every read and write (``tests/damage/sanitized.py``). Everything else is in ``pyproject.toml``.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from setuptools import Extension, setup
 KERNELS = Path("batpak_analytics", "kernels")
 REQUIRED = os.environ.get("BATPAK_REQUIRE_KERNELS") == "1"
 UNWANTED = os.environ.get("BATPAK_NO_KERNELS") == "1"
+CHECKED = os.environ.get("BATPAK_KERNELS_CHECKED", "")
 PROCESSORS = os.cpu_count() or 1
 DIRECTIVES = {
     "language_level": 3,
-    "boundscheck": False,
+    "boundscheck": CHECKED == "bounds",
     "wraparound": False,
     "cdivision": True,
-    "initializedcheck": False,
+    "initializedcheck": CHECKED == "bounds",
 }
 
 
@@ -36,8 +38,14 @@ def kernel_extensions() -> list[Extension]:
             raise
         return []
     flags = ["/O2"] if sys.platform == "win32" else ["-O3"]
+    asan = ["-fsanitize=address", "-fno-omit-frame-pointer", "-g"] if CHECKED == "asan" else []
     wanted = [
-        Extension(f"batpak_analytics.kernels.{source.stem}", [source.as_posix()], extra_compile_args=flags)
+        Extension(
+            f"batpak_analytics.kernels.{source.stem}",
+            [source.as_posix()],
+            extra_compile_args=flags + asan,
+            extra_link_args=asan,
+        )
         for source in sorted(KERNELS.glob("*.py"))
         if source.stem != "__init__"
     ]

@@ -24,15 +24,17 @@ PLAN = {"truncate": len(truncations()), "flip": 10_000, "flips": 1_000, "overwri
         "splice": 2_000, "files": 1_000}  # fmt: skip
 SECONDS_PER_CASE = 20
 MEMORY_BYTES = 3 << 30
+CHUNK = 500  # cases for one child process
 
 
 def main() -> int:
     arguments = _parser().parse_args()
     if arguments.work:
-        return _work(arguments.seed, arguments.work)
+        return _work(arguments.seed, arguments.work, limited=not arguments.unlimited_memory)
     plan = [_case(arguments.only)] if arguments.only else list(_interleaved(arguments.scale))
     tallies = {kind: Tally() for kind in {kind for kind, _ in plan}}
-    wrong = _run(plan, arguments.seed, time.monotonic() + arguments.seconds, tallies)
+    options = ["--seed", str(arguments.seed)] + ["--unlimited-memory"] * arguments.unlimited_memory
+    wrong = _run(plan, options, time.monotonic() + arguments.seconds, tallies)
     _print_table({kind: tallies[kind] for kind in PLAN if kind in tallies})
     for text in wrong:
         print(text)
@@ -45,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=3600, help="stop after so long")
     parser.add_argument("--scale", type=float, default=1, help="so many times the cases of each kind")
     parser.add_argument("--only", metavar="KIND:NUMBER", help="one case, to repeat it")
+    parser.add_argument("--unlimited-memory", action="store_true", help="AddressSanitizer reserves terabytes")
     parser.add_argument("--work", metavar="CASES", help=argparse.SUPPRESS)
     return parser
 
@@ -62,13 +65,13 @@ def _interleaved(scale: float) -> Iterator[tuple[str, int]]:
             yield from ((kind, number) for number in range(count * part // 100, count * (part + 1) // 100))
 
 
-def _run(plan: list[tuple[str, int]], seed: int, deadline: float, tallies: dict[str, Tally]) -> list[str]:
+def _run(plan: list[tuple[str, int]], options: list[str], deadline: float, tallies: dict[str, Tally]) -> list[str]:
     wrong: list[str] = []
     while plan and time.monotonic() < deadline:
-        chunk, plan = plan[:1000], plan[1000:]
+        chunk, plan = plan[:CHUNK], plan[CHUNK:]
         cases = ",".join(f"{kind}:{number}" for kind, number in chunk)
         child = subprocess.Popen(
-            [sys.executable, "-m", "tests.damage", "--seed", str(seed), "--work", cases],
+            [sys.executable, "-m", "tests.damage", *options, "--work", cases],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -77,19 +80,20 @@ def _run(plan: list[tuple[str, int]], seed: int, deadline: float, tallies: dict[
         for line in child.stdout:
             kind, number, verdict = json.loads(line)
             Verdict(**verdict).add_to(tallies[kind])
-            wrong += [f"--seed {seed} --only {kind}:{number}: {text}" for text in verdict["wrong"]]
+            wrong += [f"{' '.join(options)} --only {kind}:{number}: {text}" for text in verdict["wrong"]]
             done += 1
         if child.wait() != 0 and done < len(chunk):
             kind, number = chunk[done]
-            wrong.append(f"--seed {seed} --only {kind}:{number}: the process ended with {child.returncode}")
+            wrong.append(f"{' '.join(options)} --only {kind}:{number}: the process ended with {child.returncode}")
             plan = chunk[done + 1 :] + plan
         print(f"{sum(one.cases for one in tallies.values())} cases, {len(wrong)} wrong", file=sys.stderr, flush=True)
     return wrong
 
 
-def _work(seed: int, cases: str) -> int:
+def _work(seed: int, cases: str, *, limited: bool) -> int:
     """The child: judge each case in turn, one line each."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    if limited:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     with campaign(seed) as running:
         for kind, number in map(_case, cases.split(",")):
             faulthandler.dump_traceback_later(SECONDS_PER_CASE, exit=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from batpak_analytics.errors import BatpakError
 from tests.damage.campaign import Campaign, campaign
 from tests.damage.damages import KINDS, truncated, truncations
 from tests.damage.stores import store_named
@@ -89,7 +90,7 @@ def _uncommitted(truth: object) -> bytes:
     return found
 
 
-def _error() -> Exception:
+def _error() -> BatpakError:
     from batpak_analytics.errors import CorruptSegmentError
 
     return CorruptSegmentError("made up")
