@@ -58,6 +58,9 @@ from batpak_analytics.format.payload import MALFORMED, NOT_JSON, ROOT_VALUE
 
 PAYLOAD = "payload"
 REST = "*"
+Fields = tuple[int, int, Bytes, Positions]
+"""The first row and the end of some rows, their root bits, and where each field of each row is."""
+
 MODES = ("columns", "struct", "json", "binary")
 
 
@@ -84,11 +87,16 @@ class PayloadInference:
         self._root = (Shape(), Column(max_fields))
         self._rows = self._maps = self._values = self._malformed = 0
 
-    def update(self, data: Any, offsets: Any, present: Any = None) -> None:
-        """Take the rows ``data[offsets[i]:offsets[i + 1]]`` into account, but for those not ``present``."""
+    def update(self, data: Any, offsets: Any, present: Any = None) -> Fields | None:
+        """Take the rows ``data[offsets[i]:offsets[i + 1]]`` into account, but for those not ``present``.
+
+        Where their fields are, for `PayloadPlan.arrays` over the same rows; None where that would be too much to hold.
+        """
         payloads, bounds = as_bytes(data), np.asarray(offsets, np.int64)
         starts, ends = bounds[:-1], bounds[1:]
+        found: Fields | None = None
         for low, high, root, pos in locate_values(payloads, starts, ends, self._table, self.max_fields, present):
+            found = (low, high, root, pos)
             self._count(root)
             while len(self._shapes) < len(self._table.names):
                 self._shapes.append((Shape(), Column(self.max_fields)))
@@ -97,6 +105,7 @@ class PayloadInference:
             others = starts[low:high][_is_value(root)]
             if len(others):
                 observe_column(self._root[0], payloads, others, self._root[1])
+        return found if found is not None and found[0] == 0 and not self._table.overflow else None
 
     def merge(self, later: PayloadInference) -> bool:
         """Take the rows that another inference saw into account; they come after all of this one's.
@@ -239,9 +248,11 @@ class PayloadPlan:
         present: Any = None,
         mode: str = "columns",
         names: Sequence[str] | None = None,
+        fields: Fields | None = None,
     ) -> tuple[dict[str, pa.Array], Mask]:
         """Arrays by column name, for the ``names`` wanted, and which rows the reference can decode to JSON.
 
+        ``fields``: what `PayloadInference.update` said of these very rows, when this plan is what it gave then.
         Rows whose ``present`` is 0 are null (but their bytes are given in mode "binary") and count as
         decodable: nothing was tried on them.
         """
@@ -256,7 +267,7 @@ class PayloadPlan:
             return made, _decodable(root_bits(rows.data, rows.starts, rows.ends, present))
         if mode == "json" or (mode == "struct" and not (self.columns or self.rest) and self.maps):
             return self._json(rows, wanted)
-        return self._typed(rows, types, wanted, mode)
+        return self._typed(rows, types, wanted, mode, fields)
 
     def _json(self, rows: _Rows, wanted: list[str]) -> tuple[dict[str, pa.Array], Mask]:
         roots = root_bits(rows.data, rows.starts, rows.ends, rows.present)
@@ -266,7 +277,7 @@ class PayloadPlan:
         return {name: string_array(texts) for name in wanted}, _decodable(roots)
 
     def _typed(
-        self, rows: _Rows, types: dict[str, pa.DataType], wanted: list[str], mode: str
+        self, rows: _Rows, types: dict[str, pa.DataType], wanted: list[str], mode: str, fields: Fields | None
     ) -> tuple[dict[str, pa.Array], Mask]:
         whole = mode == "struct" and bool(self.columns or self.rest)
         chosen = [one for one in self.columns if whole or f"{PAYLOAD}.{one.name}" in wanted]
@@ -274,7 +285,7 @@ class PayloadPlan:
             chosen = []
         parts: dict[str, list[pa.Array]] = {name: [] for name in wanted}
         decodable = np.ones(len(rows.starts), bool)
-        for low, high, root, pos in rows.locate([one.raw for one in chosen]):
+        for low, high, root, pos in self._located(rows, chosen, fields):
             decodable[low:high] = _decodable(root)
             made = {f"{PAYLOAD}.{one.name}": self._build(rows, one, row) for one, row in zip(chosen, pos, strict=True)}
             if whole and wanted:
@@ -286,6 +297,15 @@ class PayloadPlan:
             for name, pieces in parts.items():
                 pieces.append(made[name] if name in made else pa.nulls(high - low, types[name]))
         return {name: joined(parts[name], types[name], 0) for name in wanted}, decodable
+
+    def _located(self, rows: _Rows, chosen: list[FieldColumn], fields: Fields | None) -> Iterator[Fields]:
+        """Root bits and the positions of the ``chosen`` fields, some rows at a time."""
+        if fields is None:
+            yield from rows.locate([one.raw for one in chosen])
+            return
+        low, high, root, pos = fields
+        at = {column.raw: number for number, column in enumerate(self.columns)}
+        yield low, high, root, pos if len(chosen) == len(pos) else pos[[at[one.raw] for one in chosen]]
 
     def _build(self, rows: _Rows, column: FieldColumn, pos: Positions) -> pa.Array:
         builder = ArrowBuilder(rows.data)
@@ -333,7 +353,7 @@ class _Rows:
         self.data, self.offsets, self.present = data, offsets, present
         self.starts, self.ends = offsets[:-1], offsets[1:]
 
-    def locate(self, names: list[bytes]) -> Iterator[tuple[int, int, Bytes, Positions]]:
+    def locate(self, names: list[bytes]) -> Iterator[Fields]:
         table = prefilled_table(names)
         return locate_values(self.data, self.starts, self.ends, table, len(names), self.present)
 

@@ -17,7 +17,7 @@ from batpak_analytics.arrow.columns import LabelSpace, index_array
 from batpak_analytics.arrow.decode import HEADER_COLUMNS, Decoded, Decoder, Needs
 from batpak_analytics.arrow.filters import RowFilter
 from batpak_analytics.arrow.frame_columns import binary_payload, frame_array, frame_payload
-from batpak_analytics.arrow.payload import PayloadInference, PayloadPlan
+from batpak_analytics.arrow.payload import Fields, PayloadInference, PayloadPlan
 from batpak_analytics.arrow.schema import PAYLOAD, Projection, Tier, is_field, tier_of
 from batpak_analytics.model import Finding
 
@@ -108,6 +108,7 @@ class _Columns:
         self.plan, self.names = plan or PayloadPlan(), names
         self.decoded: Decoded | None = None if builder.decoder is None else builder.decoder.decode(chunk)
         self._made: dict[tuple[str, str], Any] = {}
+        self._fields: Fields | None = None
         self._decodable: npt.NDArray[np.bool_] | None = None
         self._present: npt.NDArray[np.uint8] | None = None
         if self.decoded is not None:
@@ -119,10 +120,10 @@ class _Columns:
         return [] if self.decoded is None else self.decoded.findings
 
     def infer(self) -> PayloadInference:
-        """What the payloads of the chunk hold."""
+        """What the payloads of the chunk hold. The plan to `use` next has to be what this gives."""
         assert self.decoded is not None
         inference = PayloadInference()
-        inference.update(self.decoded.data, self.decoded.offsets, self._present)
+        self._fields = inference.update(self.decoded.data, self.decoded.offsets, self._present)
         return inference
 
     def use(self, plan: PayloadPlan, names: Sequence[str]) -> None:
@@ -207,7 +208,7 @@ class _Columns:
             return
         assert self.decoded is not None
         data, offsets = self.decoded.data, self.decoded.offsets
-        arrays, decodable = self.plan.arrays(data, offsets, self._present, mode, wanted)
+        arrays, decodable = self.plan.arrays(data, offsets, self._present, mode, wanted, self._fields)
         self._made |= {(mode, name): array for name, array in arrays.items()}
         if self._decodable is None:
             self._decodable = decodable

@@ -13,7 +13,7 @@ from batpak_analytics.arrow.columns import take
 from batpak_analytics.format.layout import FRAME_HEADER_SIZE, MAX_FRAME_PAYLOAD
 
 MAX_WINDOW_BYTES = 32 * 1024 * 1024
-MAX_WINDOW_ROWS = 2048
+MAX_WINDOW_ROWS = 4096
 """So few that parsed rows are still in the processor's cache when the next kernel reads them."""
 
 MAX_GAP_BYTES = 256 * 1024
