@@ -12,6 +12,7 @@ from batpak_analytics.arrow.options import Step
 from batpak_analytics.arrow.parallel import in_order
 from batpak_analytics.arrow.payload import PayloadInference, PayloadPlan
 from batpak_analytics.arrow.selection import Selection
+from batpak_analytics.arrow.windows import release_pages
 from batpak_analytics.model import Finding
 
 ROWS_AT_ONCE = 65_536
@@ -56,6 +57,7 @@ def _infer(view: Any, selection: Selection, limit: int | None, step: Step) -> Pa
             if not whole.merge(part):
                 look_at(decoder, chunk, whole)
             findings.take(found)
+            release_pages(view, chunk)
             step(chunk.count)
     return whole.finish()
 
