@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from batpak_analytics.arrow.chunks import Chunk
 from batpak_analytics.arrow.decode import FrameFindings
-from batpak_analytics.arrow.parallel import in_order
 from batpak_analytics.arrow.payload import PayloadInference, PayloadPlan
 from batpak_analytics.arrow.payload_arrays import Node
 from batpak_analytics.arrow.planning import look_at
 from batpak_analytics.arrow.reading import BatchBuilder, Guessed
+from batpak_analytics.engine.parallel import in_order
 
 _EXACT = {("int", "float"), ("uint", "float"), ("int", "uint")}
 """Conversions that keep every value, because inference chooses the second kind only where they do."""

@@ -9,10 +9,10 @@ import numpy as np
 from batpak_analytics.arrow.chunks import Chunk, chunks
 from batpak_analytics.arrow.decode import Decoder, FrameFindings, Needs
 from batpak_analytics.arrow.options import Step
-from batpak_analytics.arrow.parallel import in_order
 from batpak_analytics.arrow.payload import PayloadInference, PayloadPlan
 from batpak_analytics.arrow.selection import Selection
 from batpak_analytics.arrow.windows import release_pages
+from batpak_analytics.engine.parallel import in_order
 from batpak_analytics.model import Finding
 
 ROWS_AT_ONCE = 65_536

@@ -32,7 +32,6 @@ from batpak_analytics.arrow.options import (
     check_progress,
     steps,
 )
-from batpak_analytics.arrow.parallel import in_order
 from batpak_analytics.arrow.payload import PayloadPlan
 from batpak_analytics.arrow.planning import known_plan, payload_plan, remember_plan
 from batpak_analytics.arrow.reading import BatchBuilder, Built, needs_of
@@ -46,6 +45,7 @@ from batpak_analytics.arrow.schema import (
 )
 from batpak_analytics.arrow.selection import Selection, select
 from batpak_analytics.arrow.windows import release_pages
+from batpak_analytics.engine.parallel import in_order
 from batpak_analytics.errors import UnknownColumnError
 from batpak_analytics.format.layout import FOOTER_ENTRY_SIZE
 

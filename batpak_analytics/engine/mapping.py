@@ -95,6 +95,8 @@ def map_file(path: Path, identity: FileIdentity) -> Any:
         with pa.memory_map(str(path)) as source:
             if source.size() < identity.size or not identity.same_file(FileIdentity.of(os.stat(path))):
                 return None
-            return source.read_buffer(identity.size)
+            # Reading the whole would ask the system to fetch the whole: a byte gives the map, and keeps it alive.
+            first = source.read_buffer(1)
+            return pa.foreign_buffer(first.address, identity.size, first)
     except (OSError, pa.ArrowException):
         return None

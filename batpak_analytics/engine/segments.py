@@ -50,7 +50,8 @@ class SegmentScan:
     """What one segment holds. `rows` are committed events in file order, hidden ones included.
 
     `numbered` is True where the row's `global_sequence` was recorded by an authentic footer. `waiting` are the rows of
-    a batch that the next segment may still complete, `lost_bytes` the bytes in which events may have been lost.
+    a batch that the next segment may still complete, `lost_bytes` the bytes in which events may have been lost,
+    `survey` what was seen of the rows where they are a footer's.
     """
 
     listed: ListedSegment
@@ -64,6 +65,7 @@ class SegmentScan:
     open_batch: OpenBatch | None = None
     waiting: Any = None
     lost_bytes: int = 0
+    survey: kernels.Survey | None = None
 
 
 def scan_segment(listed: ListedSegment, problems: Problems, *, last: bool) -> SegmentScan:
@@ -137,11 +139,11 @@ def _scan_frames(listed: ListedSegment, header: SegmentHeader | None, end: int) 
 
 def _footer(listed: ListedSegment) -> FooterResult:
     if listed.file.map is not None:
-        return read_footer(listed.file.map)
+        return read_footer(listed.file.map, kernels.survey_rows)
     size = listed.file.size_bytes
     if size < FOOTER_TRAILER_SIZE or bytes(listed.file.window(size - 4, size)) not in (b"SDX3", b"SDX2"):
         return read_footer(b"")  # no footer: nothing else of the file need be read to know it
-    return read_footer(listed.file.window(0, size))
+    return read_footer(listed.file.window(0, size), kernels.survey_rows)
 
 
 def _from_footer(
@@ -149,13 +151,15 @@ def _from_footer(
 ) -> SegmentScan | None:
     """The footer's rows, or None when the frames must be read because the footer is authentic and still wrong."""
     assert footer.entries is not None and footer.frames_end is not None
-    entries = footer.entries
-    marker = (entries["kind"] == KIND_BATCH_BEGIN) | (entries["kind"] == KIND_BATCH_COMMIT)
-    rows = entries[~marker] if marker.any() else entries
+    rows, survey = footer.entries, footer.survey
+    assert survey is not None
+    if survey.markers:
+        rows = rows[(rows["kind"] != KIND_BATCH_BEGIN) & (rows["kind"] != KIND_BATCH_COMMIT)]
+        survey = kernels.survey_rows(rows)
     start = header.frames_start if header else footer.frames_end
     if len(rows):
         start = min(start, int(rows["offset"][0]))  # the footer has a checksum, the header has none
-    reason = _contradiction(listed, rows, start, footer.frames_end, problems)
+    reason = _contradiction(listed, rows, survey, start, footer.frames_end, problems)
     if reason:
         problems.add(
             finding(listed, "warning", "footer-lies", footer.frames_end,
@@ -163,24 +167,28 @@ def _from_footer(
         )  # fmt: skip
         return None
     return SegmentScan(
-        listed, rows, footer.strings, np.ones(len(rows), bool), str(footer.state.value), start, footer.frames_end,
-        header.created_ns if header else 0,
+        listed, rows, footer.strings, np.broadcast_to(True, len(rows)), str(footer.state.value), start,
+        footer.frames_end, header.created_ns if header else 0, survey=survey,
     )  # fmt: skip
 
 
-def _contradiction(listed: ListedSegment, rows: Any, start: int, end: int, problems: Problems) -> str | None:
+def _contradiction(
+    listed: ListedSegment, rows: Any, survey: kernels.Survey, start: int, end: int, problems: Problems
+) -> str | None:
     """Why the rows cannot be all the committed events of `[start, end)`, or None when they are."""
-    offsets = rows["offset"].astype(np.uint64)
-    lengths = rows["length"].astype(np.uint64)
-    if len(rows) and (bool((lengths < FRAME_HEADER_SIZE).any()) or int(offsets.max()) > end or int(offsets[0]) < start):
-        return "a row points outside the frames"
-    ends = offsets + lengths
-    if len(rows) and int(ends.max()) > end:
-        return "a row points outside the frames"
-    if bool((ends[:-1] > offsets[1:]).any()):
-        return "rows overlap or are out of order"
-    lows = np.concatenate([[np.uint64(start)], ends])
-    highs = np.concatenate([offsets, [np.uint64(end)]])
+    if not len(rows):
+        lows, highs = np.array([start], np.uint64), np.array([end], np.uint64)
+    else:
+        offsets, lengths = rows["offset"], rows["length"]
+        if not survey.in_order:
+            outside = (lengths < FRAME_HEADER_SIZE) | (offsets < start) | (offsets > max(end - FRAME_HEADER_SIZE, 0))
+            return "a row points outside the frames" if outside.any() else "rows overlap or are out of order"
+        last = int(offsets[-1]) + int(lengths[-1])
+        if int(offsets[0]) < start or last > end:
+            return "a row points outside the frames"
+        before = survey.gaps - 1
+        lows = np.array([start, *(offsets[before] + lengths[before]).tolist(), last], np.uint64)
+        highs = np.array([offsets[0], *offsets[survey.gaps].tolist(), end], np.uint64)
     gaps = np.flatnonzero(highs > lows)
     if _only_markers(listed, lows[gaps], highs[gaps]):
         return None

@@ -7,13 +7,14 @@ only when the event hash agrees too, and for nothing else: its positions may be 
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from batpak_analytics import kernels
 from batpak_analytics.engine.listing import Listing
 from batpak_analytics.engine.problems import Problems
-from batpak_analytics.engine.recovery import reversed_ids
 from batpak_analytics.engine.segments import SegmentScan
 from batpak_analytics.errors import FormatError, FutureVersionError
 from batpak_analytics.format.layout import CHECKPOINT_NAME, MMAP_INDEX_NAME
@@ -50,7 +51,7 @@ def load_image(listing: Listing, problems: Problems) -> IndexImage | None:
 
 
 def assign_sequences(scans: list[SegmentScan], image: IndexImage | None) -> tuple[list[Any], list[Any]]:
-    """(sequence, source) of each segment's rows, in the order given.
+    """(sequence, source) of each segment's rows, in the order given; either may be a read-only view.
 
     Rows that neither image nor footer numbers get the highest number seen so far plus one, in file order; with an
     image, counting starts at its allocator (sidecars spec 6.3 to 6.5).
@@ -60,12 +61,18 @@ def assign_sequences(scans: list[SegmentScan], image: IndexImage | None) -> tupl
     sequences, sources = [], []
     for scan in scans:
         count = len(scan.rows)
-        sequence = scan.rows["global_sequence"].astype(np.uint64)
-        source = np.where(scan.numbered, FROM_FOOTER, SYNTHESISED).astype(np.uint8)
-        if known is not None and count:
-            hit, numbers = known.look_up(scan.rows)
-            sequence[hit] = numbers[hit]
-            source[hit] = FROM_IMAGE
+        found = known.all_of(scan) if known is not None and count else None
+        if found is not None:
+            sequence, source = found, np.broadcast_to(np.uint8(FROM_IMAGE), count)
+        elif known is None and scan.survey is not None:
+            sequence, source = scan.rows["global_sequence"], np.broadcast_to(np.uint8(FROM_FOOTER), count)
+        else:
+            sequence = scan.rows["global_sequence"].astype(np.uint64)
+            source = np.where(scan.numbered, FROM_FOOTER, SYNTHESISED).astype(np.uint8)
+            if known is not None and count:
+                hit, numbers = known.look_up(scan.rows)
+                sequence[hit] = numbers[hit]
+                source[hit] = FROM_IMAGE
         seen = _count_up(sequence, source == SYNTHESISED, seen)
         sequences.append(sequence)
         sources.append(source)
@@ -90,15 +97,31 @@ class _ImageNumbers:
     """The image's rows by event id. Rows usually come in the image's own order, which needs no search."""
 
     def __init__(self, image: IndexImage) -> None:
-        self._ids = np.ascontiguousarray(image.event_id).view("<u8").reshape(-1, 2)
-        self._hash = np.ascontiguousarray(image.event_hash).view("<u8").reshape(-1, 4)
+        self._image = image
         self._numbers = image.global_sequence
         self._next = 0
         self._order: Any = None
 
+    @cached_property
+    def _ids(self) -> Any:
+        return np.ascontiguousarray(self._image.event_id).view("<u8").reshape(-1, 2)
+
+    @cached_property
+    def _hash(self) -> Any:
+        return np.ascontiguousarray(self._image.event_hash).view("<u8").reshape(-1, 4)
+
+    def all_of(self, scan: SegmentScan) -> Any:
+        """The numbers of all rows of a segment, where the image has them next, row by row; else None."""
+        image, here = self._image, slice(self._next, self._next + len(scan.rows))
+        found = kernels.match_rows(scan.rows, image.event_id[here], image.event_hash[here], self._numbers[here])
+        if found.rows < len(scan.rows):
+            return None
+        self._next += found.rows
+        return scan.rows["global_sequence"] if found.same else found.numbers
+
     def look_up(self, rows: Any) -> tuple[Any, Any]:
         """(found and corroborated by hash, number) for each row."""
-        ids = reversed_ids(rows["event_id"]).view("<u8").reshape(-1, 2)
+        ids = np.ascontiguousarray(rows["event_id"]).view("<u8").reshape(-1, 2)
         at = np.arange(self._next, self._next + len(ids))
         inside = int(at[-1]) < len(self._ids)
         if not inside or not np.array_equal(self._ids[at], ids):

@@ -13,12 +13,16 @@ import numpy as np
 
 from batpak_analytics.engine.growth import grown_scan
 from batpak_analytics.engine.listing import ListedSegment, Listing
+from batpak_analytics.engine.parallel import in_order
 from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.segments import SegmentScan, scan_segment
 from batpak_analytics.errors import MarkerCorruptError
 from batpak_analytics.format.layout import MARKER_NAME
 from batpak_analytics.format.sidecars.marker import CompactionMarker
 from batpak_analytics.model import Finding
+
+LARGE_BYTES = 1 << 20
+"""From here a segment is worth a thread."""
 
 NEXT_OPEN = "The store's next compaction or repair settles it; nothing is missing here."
 
@@ -35,6 +39,7 @@ def resolve_segments(
     marker = listing.marker
     if marker is None:
         _report_orphans(moved, problems)
+        scanner.ahead(plain)
         return [scanner(one) for one in plain]
     merged = [one for one in plain if one.segment_id == marker.merged_id]
     source = [one for one in moved if one.segment_id == marker.merged_id]
@@ -132,9 +137,23 @@ class _Scanner:
     def __init__(self, listing: Listing, problems: Problems, cache: dict[tuple[Any, ...], Any]) -> None:
         self._unfinished, self._problems, self._cache = listing.unfinished_ids, problems, cache
 
+    def ahead(self, all_of_them: list[ListedSegment]) -> None:
+        """Scan large segments in threads, to be found when they are asked for one by one."""
+        new = [one for one in all_of_them if one.file.size_bytes > LARGE_BYTES and one.file.map is not None]
+        new = [one for one in new if self._key(one) not in self._cache]
+        if len(new) > 1:
+            work = in_order(lambda one: self._whole(one, self._is_last(one)), new)
+            for one, found in zip(new, work, strict=True):
+                self._cache[self._key(one)] = found
+
+    def _is_last(self, one: ListedSegment) -> bool:
+        return one.segment_id in self._unfinished and not one.moved_aside
+
+    def _key(self, one: ListedSegment) -> tuple[Any, ...]:
+        return (one.file.path.name, one.file.identity, one.file.map is not None, self._is_last(one))
+
     def __call__(self, one: ListedSegment) -> SegmentScan:
-        last = one.segment_id in self._unfinished and not one.moved_aside
-        key = (one.file.path.name, one.file.identity, one.file.map is not None, last)
+        last, key = self._is_last(one), self._key(one)
         found = self._cache.get(key)
         if found is None:
             found = self._cache[key] = self._grown(one, key) or self._whole(one, last)

@@ -10,23 +10,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from batpak_analytics.engine.duplicates import drop_duplicates
 from batpak_analytics.engine.filesystem import DescriptorCache
 from batpak_analytics.engine.listing import Listing, take_listing
 from batpak_analytics.engine.mapping import SegmentFile
+from batpak_analytics.engine.numbering import Numbering, Run
 from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.segments import SegmentScan
-from batpak_analytics.engine.sequences import assign_sequences, load_image
+from batpak_analytics.engine.sequences import load_image
 from batpak_analytics.engine.sidecar_state import check_names, check_strings, load_keyset
 from batpak_analytics.engine.straddling import settle_open_batches
 from batpak_analytics.engine.topology import resolve_segments
-from batpak_analytics.engine.visibility import hidden_rows, load_hidden
+from batpak_analytics.engine.visibility import load_hidden
 from batpak_analytics.errors import CorruptFrameError, CrcMismatchError, NotAStoreError, StoreNotFoundError
 from batpak_analytics.format.sidecars.keyset import Keyset
 from batpak_analytics.format.sidecars.visibility import HiddenRanges
@@ -38,8 +36,7 @@ class SegmentRows:
     """One segment of a view.
 
     `rows` is a `FOOTER_DTYPE` array in file order, one per committed event, hidden ones included; for a sealed segment
-    it is a view of the map. `sequence` and `source` say each row's global sequence and where it came from;
-    `excluded` is True for rows that are never shown: hidden by a cancelled fence, or a second copy of the same event.
+    it is a view of the map.
     """
 
     segment_id: int
@@ -52,10 +49,24 @@ class SegmentRows:
     frames_end: int
     rows: Any
     strings: tuple[str, ...]
-    sequence: Any
-    source: Any
-    excluded: Any
+    numbering: Numbering
+    position: int
     file: SegmentFile
+
+    @property
+    def sequence(self) -> Any:
+        """The global sequence of each row."""
+        return self.numbering.sequence(self.position)
+
+    @property
+    def source(self) -> Any:
+        """Where each row's sequence came from, as an index into `SOURCE_NAMES`."""
+        return self.numbering.source(self.position)
+
+    @property
+    def excluded(self) -> Any:
+        """True for rows that are never shown: hidden by a cancelled fence, or a second copy of the same event."""
+        return self.numbering.excluded[self.position]
 
     @property
     def mapped(self) -> bool:
@@ -67,22 +78,13 @@ class SegmentRows:
         return self.file.window(low, high)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Rows `start` to `stop` of one segment, consecutive in commit order."""
-
-    segment: int
-    start: int
-    stop: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
     """The store as it was when it was opened or last refreshed. Safe to share between threads."""
 
     path: str
     segments: tuple[SegmentRows, ...]
-    runs: tuple[Run, ...]
+    numbering: Numbering
     keyset: Keyset | None
     hidden: HiddenRanges
     listing: Listing
@@ -94,7 +96,13 @@ class View:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What was found wrong so far, by the open and by the reads since."""
+        self.numbering.settle()
         return self.problems.findings
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Row ranges in commit order."""
+        return self.numbering.runs
 
     @property
     def in_order(self) -> bool:
@@ -145,14 +153,12 @@ def build_view(
     keyset = load_keyset(listing, problems)
     found = settle_open_batches(resolve_segments(listing, problems, scans))
     check_strings(found, problems)
-    sequences, sources = assign_sequences(found, load_image(listing, problems))
-    excluded = hidden_rows(found, sequences, sources, hidden, problems)
-    drop_duplicates(found, sequences, excluded, problems)
+    numbering = Numbering(found, partial(load_image, listing, problems), hidden, problems)
+    if on_damage == "raise":
+        numbering.settle()
     _forget(scans, found)
-    segments = tuple(
-        _segment_rows(scan, listing, *rest) for scan, *rest in zip(found, sequences, sources, excluded, strict=True)
-    )
-    return View(str(path), segments, _runs(segments), keyset, hidden, listing, problems, descriptors)
+    segments = tuple(_segment_rows(scan, listing, numbering, position) for position, scan in enumerate(found))
+    return View(str(path), segments, numbering, keyset, hidden, listing, problems, descriptors)
 
 
 def require_directory(path: Path) -> None:
@@ -169,14 +175,14 @@ def require_directory(path: Path) -> None:
         )
 
 
-def _segment_rows(scan: SegmentScan, listing: Listing, sequence: Any, source: Any, excluded: Any) -> SegmentRows:
+def _segment_rows(scan: SegmentScan, listing: Listing, numbering: Numbering, position: int) -> SegmentRows:
     listed = scan.listed
     sealed = listed.segment_id != listing.highest_id or scan.footer_state == "trusted"
     return SegmentRows(
         listed.segment_id, listed.file.path.name, str(listed.file.path),
         "moved-aside" if listed.moved_aside else "sealed" if sealed else "tail",
         listed.file.size_bytes, scan.footer_state, scan.frames_start, scan.frames_end,
-        scan.rows, scan.strings, sequence, source, excluded, listed.file,
+        scan.rows, scan.strings, numbering, position, listed.file,
     )  # fmt: skip
 
 
@@ -185,27 +191,3 @@ def _forget(scans: dict[tuple[Any, ...], Any], found: list[SegmentScan]) -> None
     keep = {(one.listed.file.path.name, one.listed.file.identity) for one in found}
     for key in [key for key in scans if key[:2] not in keep]:
         del scans[key]
-
-
-def _runs(segments: tuple[SegmentRows, ...]) -> tuple[Run, ...]:
-    """Row ranges in commit order: by global sequence, and by place in the files where numbers repeat."""
-    filled = [index for index, segment in enumerate(segments) if len(segment.rows)]
-    if _ascending(segments, filled):
-        return tuple(Run(index, 0, len(segments[index].rows)) for index in filled)
-    where = np.concatenate([np.full(len(segments[index].rows), index) for index in filled])
-    row = np.concatenate([np.arange(len(segments[index].rows)) for index in filled])
-    order = np.argsort(np.concatenate([segments[index].sequence for index in filled]), kind="stable")
-    where, row = where[order], row[order]
-    breaks = np.flatnonzero((np.diff(where) != 0) | (np.diff(row) != 1)) + 1
-    edges = [0, *breaks.tolist(), len(row)]
-    return tuple(Run(int(where[start]), int(row[start]), int(row[stop - 1]) + 1) for start, stop in pairwise(edges))
-
-
-def _ascending(segments: tuple[SegmentRows, ...], filled: list[int]) -> bool:
-    last = -1
-    for index in filled:
-        sequence = segments[index].sequence
-        if int(sequence[0]) < last or bool((sequence[1:] < sequence[:-1]).any()):
-            return False
-        last = int(sequence[-1])
-    return True

@@ -7,7 +7,7 @@ file may be a memory map.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from batpak_analytics.errors import FormatError
 from batpak_analytics.format import codec, layout
 from batpak_analytics.format.frame import crc32
 from batpak_analytics.format.layout import FooterState
+from batpak_analytics.format.survey import Survey, survey_rows
 
 Entries = npt.NDArray[np.void]
 _read_strings = codec.sequence(codec.read_str)
@@ -27,12 +28,14 @@ _read_strings = codec.sequence(codec.read_str)
 class FooterResult:
     """What the end of a file holds. ``entries`` and ``strings`` are filled only when the state is TRUSTED.
 
-    ``entries`` is a view of the buffer. ``frames_end`` is where the trailer says the frames stop: a fact when
-    TRUSTED, a hint otherwise, None when there is no trailer. ``reason`` words every other state.
+    ``entries`` is a view of the buffer, ``survey`` what holds for all of them. ``frames_end`` is where the trailer says
+    the frames stop: a fact when TRUSTED, a hint otherwise, None when there is no trailer. ``reason`` words every other
+    state.
     """
 
     state: FooterState
     entries: Entries | None = None
+    survey: Survey | None = None
     strings: tuple[str, ...] = ()
     frames_end: int | None = None
     reason: str | None = None
@@ -49,8 +52,11 @@ class _Geometry:
         return self.entries_start + self.entry_count * layout.FOOTER_ENTRY_SIZE
 
 
-def read_footer(buf: Any) -> FooterResult:
-    """The footer of the file in ``buf``, verified; never raises for what the bytes say."""
+def read_footer(buf: Any, survey: Callable[[Entries], Survey] = survey_rows) -> FooterResult:
+    """The footer of the file in ``buf``, verified; never raises for what the bytes say.
+
+    ``survey`` looks through the rows: `survey_rows`, or its compiled twin.
+    """
     view = memoryview(buf).cast("B")
     if len(view) < layout.FOOTER_TRAILER_SIZE:
         return FooterResult(FooterState.ABSENT, reason="the file is shorter than a trailer")
@@ -67,7 +73,7 @@ def read_footer(buf: Any) -> FooterResult:
     if crc32(view[place.frames_end : place.entries_end]) != stored:
         reason = "the footer's bytes do not give its stored CRC"
         return FooterResult(FooterState.BAD_CRC, frames_end=claimed, reason=reason)
-    return _checked(view, place)
+    return _checked(view, place, survey)
 
 
 def _geometry(size: int, claimed: int, count: int) -> _Geometry | None:
@@ -83,7 +89,7 @@ def _entries(view: memoryview, place: _Geometry) -> Entries:
     return np.frombuffer(view, layout.FOOTER_DTYPE, place.entry_count, place.entries_start)
 
 
-def _checked(view: memoryview, place: _Geometry) -> FooterResult:
+def _checked(view: memoryview, place: _Geometry, survey: Callable[[Entries], Survey]) -> FooterResult:
     """The footer whose CRC holds, once its strings decode and every row names one of them."""
 
     def malformed(reason: str) -> FooterResult:
@@ -94,10 +100,10 @@ def _checked(view: memoryview, place: _Geometry) -> FooterResult:
     except FormatError as error:
         return malformed(f"the string table is unreadable: {error.reason}")
     entries = _entries(view, place)
-    for field in ("entity_idx", "scope_idx"):
-        if len(entries) and int(entries[field].max()) >= len(strings):
-            return malformed(f"a row's {field} is outside the string table")
-    return FooterResult(FooterState.TRUSTED, entries, strings, place.frames_end)
+    seen = survey(entries)
+    if seen.top_string >= len(strings):
+        return malformed("a row's entity or scope is outside the string table")
+    return FooterResult(FooterState.TRUSTED, entries, seen, strings, place.frames_end)
 
 
 def _strings(view: memoryview, place: _Geometry) -> list[str]:

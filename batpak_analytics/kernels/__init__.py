@@ -44,6 +44,7 @@ from batpak_analytics.format.rows import (
     unescape,
     walk_frames,
 )
+from batpak_analytics.format.survey import Matched, Survey, match_rows, survey_rows
 
 __all__ = [
     "COMPILED",
@@ -56,12 +57,16 @@ __all__ = [
     "ColumnStats",
     "FieldTable",
     "Located",
+    "Matched",
+    "Survey",
     "check_frames",
     "column_stats",
     "differing_rows",
     "intern_strings",
     "locate_fields",
+    "match_rows",
     "parse_frames",
+    "survey_rows",
     "take_binary",
     "take_bool",
     "take_float64",
@@ -79,6 +84,7 @@ _KERNELS: Final = {
     "escape": ("unescape",),
     "frames": ("parse_frames",),
     "compare": ("differing_rows",),
+    "survey": ("match_rows", "survey_rows"),
     "strings": ("intern_strings",),
     "fields": ("locate_fields",),
     "columns": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from batpak_analytics.arrow.scan import Scan
+from batpak_analytics.engine.numbering import Run
 from batpak_analytics.engine.view import View
 from batpak_analytics.format.event import encode_event
 from batpak_analytics.format.footer import encode_footer
@@ -99,6 +101,13 @@ def _footer_rows(events: Sequence[Event], places: list[int], first: int) -> tupl
 
 def view_of(directory: Path, *groups: Sequence[Event], broken: Breakage | None = None) -> View:
     return open_reader(store_of(directory, *groups, broken=broken)).view
+
+
+def in_runs(view: View, runs: Sequence[Run]) -> View:
+    """The view with another commit order."""
+    numbering = copy.copy(view.numbering)
+    numbering.__dict__["runs"] = tuple(runs)
+    return replace(view, numbering=numbering, cache={})
 
 
 def rows(view: View, **options: Any) -> list[dict[str, Any]]:

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
-from batpak_analytics.arrow import parallel, scan
-from batpak_analytics.arrow.parallel import in_order
+from batpak_analytics.arrow import scan
 from batpak_analytics.arrow.scan import Scan
+from batpak_analytics.engine import parallel
+from batpak_analytics.engine.parallel import in_order
 from batpak_analytics.errors import UnknownColumnError
 from tests.arrow.scan_stores import FIXTURES, event, fixture_view, view_of
 from tests.arrow.test_payload_properties import PAYLOADS

@@ -17,9 +17,10 @@ from batpak_analytics.arrow import chunks, memory, scan, windows
 from batpak_analytics.arrow.payload import PayloadInference
 from batpak_analytics.arrow.scan import Scan
 from batpak_analytics.arrow.schema import EVERYDAY, FRAME_SCHEMA, INDEX_SCHEMA, Tier
-from batpak_analytics.engine.view import Run, SegmentRows
+from batpak_analytics.engine.numbering import Run
+from batpak_analytics.engine.view import SegmentRows
 from batpak_analytics.errors import ResultTooLargeError, UnknownColumnError, ViewExpiredError
-from tests.arrow.scan_stores import event, fixture_view, rows, sequences, spy, view_of
+from tests.arrow.scan_stores import event, fixture_view, in_runs, rows, sequences, spy, view_of
 
 SEGMENTS = fixture_view("segments")
 TOTAL = SEGMENTS.event_count - 4  # without the store's own open and close events
@@ -203,7 +204,7 @@ def test_interleaved_runs_come_out_in_commit_order(random: Any, size: int, paylo
             cut.append(Run(run.segment, at, stop))
             at = stop
     random.shuffle(cut)
-    shuffled = replace(SEGMENTS, runs=tuple(cut), cache={})
+    shuffled = in_runs(SEGMENTS, cut)
     expected = []
     for run in cut:
         segment = SEGMENTS.segments[run.segment]

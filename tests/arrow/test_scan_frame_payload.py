@@ -15,7 +15,7 @@ from batpak_analytics.arrow.scan import Scan
 from batpak_analytics.format.event import encode_event
 from batpak_analytics.format.frame import encode_frame
 from batpak_analytics.reader import open_reader
-from tests.arrow.scan_stores import FIXTURES, event, fixture_view, rows, store_of
+from tests.arrow.scan_stores import FIXTURES, event, fixture_view, in_runs, rows, store_of
 
 
 def stored_frames(view: Any) -> dict[int, bytes]:
@@ -85,7 +85,7 @@ def test_filters_and_order_apply_to_views_which_arrow_cannot_take(tmp_path: Path
     events = [event(n, {"a": n}) for n in range(10)]
     view = open_reader(store_of(tmp_path / "s", events[:5], events[5:])).view
     runs = tuple(replace(run, start=at, stop=at + 1) for at in range(5) for run in reversed(view.runs))
-    mixed = replace(view, runs=runs, cache={})
+    mixed = in_runs(view, runs)
     expected = [encode_frame(encode_event(events[n])) for n in (5, 0, 6, 1, 7, 2, 8, 3, 9, 4)]
     found = rows(mixed, columns=["payload"], payload="frame")
     assert [row["payload"] for row in found] == expected

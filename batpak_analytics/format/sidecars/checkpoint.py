@@ -184,7 +184,7 @@ class _Numbering:
         self._keep(event_id[2:], codec.unescape(event_hash[3:]), number)
 
     def _keep(self, event_id: bytes, event_hash: bytes, sequence: int) -> None:
-        self.ids.append(event_id)
+        self.ids.append(event_id[::-1])
         self.hashes.append(event_hash)
         self.sequences.append(sequence)
 

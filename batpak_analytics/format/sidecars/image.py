@@ -22,7 +22,8 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class IndexImage:
-    """Just the numbering: which event has which global sequence. Ids are big-endian, one array item a row.
+    """Just the numbering: which event has which global sequence. Ids are little-endian, one array item a row; the
+    arrays may be views of the file's own rows.
 
     ``allocator`` is the next sequence to assign; the watermark is the newest segment when the image was
     written and that file's size in bytes.

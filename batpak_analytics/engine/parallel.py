@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
-
-import pyarrow as pa
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -17,8 +16,12 @@ MAX_THREADS = 8
 
 
 def thread_count() -> int:
-    """Threads that a scan uses: Arrow's own setting (`pyarrow.set_cpu_count`, `OMP_NUM_THREADS`), up to a limit."""
-    return max(1, min(int(pa.cpu_count()), MAX_THREADS))
+    """Threads to use: `BATPAK_THREADS`, else one for each processor this process may run on, up to a limit."""
+    chosen = os.environ.get("BATPAK_THREADS", "")
+    if chosen.isdigit() and int(chosen) > 0:
+        return int(chosen)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(usable, MAX_THREADS))
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], threads: int | None = None) -> Generator[R, None, None]:

@@ -1,0 +1,126 @@
+"""What the rows of a view have besides themselves: numbers, what is hidden, and commit order. Found out when asked for.
+
+A count needs no number and a scan of one entity no commit order, and both cost a pass over all rows and the index
+image. All inputs were pinned when the view was made, so it makes no difference when this is done.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from batpak_analytics import kernels
+from batpak_analytics.engine.duplicates import drop_duplicates
+from batpak_analytics.engine.problems import Problems
+from batpak_analytics.engine.segments import SegmentScan
+from batpak_analytics.engine.sequences import assign_sequences
+from batpak_analytics.engine.visibility import hidden_rows
+from batpak_analytics.format.sidecars.image import IndexImage
+from batpak_analytics.format.sidecars.visibility import HiddenRanges
+from batpak_analytics.format.survey import MAX_ALIKE, id_words, ids_differ
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Rows `start` to `stop` of one segment, consecutive in commit order."""
+
+    segment: int
+    start: int
+    stop: int
+
+
+class Numbering:
+    """Sequences, sources, excluded rows and runs of the segments of one view. Safe to share between threads."""
+
+    def __init__(
+        self,
+        scans: list[SegmentScan],
+        load_image: Callable[[], IndexImage | None],
+        hidden: HiddenRanges,
+        problems: Problems,
+    ) -> None:
+        self._scans, self._load_image, self._hidden, self._problems = scans, load_image, hidden, problems
+        self._lock = threading.RLock()
+
+    def settle(self) -> None:
+        """Find everything out, so that the findings are complete."""
+        with self._lock:
+            assert self._numbers
+            assert self.excluded is not None
+
+    @cached_property
+    def _numbers(self) -> tuple[list[Any], list[Any]]:
+        with self._lock:
+            done: tuple[list[Any], list[Any]] | None = self.__dict__.get("_numbers")  # by another thread, meanwhile
+            return assign_sequences(self._scans, self._load_image()) if done is None else done
+
+    def sequence(self, segment: int) -> Any:
+        """The global sequence of each row."""
+        return self._numbers[0][segment]
+
+    def source(self, segment: int) -> Any:
+        """Where each number came from."""
+        return self._numbers[1][segment]
+
+    @cached_property
+    def excluded(self) -> list[Any]:
+        """For each segment, which rows are never shown."""
+        with self._lock:
+            done: list[Any] | None = self.__dict__.get("excluded")
+            return self._find_excluded() if done is None else done
+
+    def _find_excluded(self) -> list[Any]:
+        unique = self._ids_differ()
+        if unique and not self._hidden.ranges:
+            return [np.broadcast_to(False, len(scan.rows)) for scan in self._scans]
+        sequences, sources = self._numbers
+        found = hidden_rows(self._scans, sequences, sources, self._hidden, self._problems)
+        if not unique:
+            drop_duplicates(self._scans, sequences, found, self._problems)
+        return found
+
+    def _ids_differ(self) -> bool:
+        """Whether no two events share an id, as far as their order shows it; False asks for a closer look."""
+        before = np.empty((0, 2), np.uint64)
+        for scan in self._scans:
+            if not len(scan.rows):
+                continue
+            survey = scan.survey or kernels.survey_rows(scan.rows)
+            words = id_words(scan.rows["event_id"])
+            # The events of one moment may stand on both sides of the edge between two segments.
+            if not survey.ids_differ or not ids_differ(np.concatenate([before, words[: MAX_ALIKE + 1]])):
+                return False
+            before = np.concatenate([before, words[-MAX_ALIKE - 1 :]])[-MAX_ALIKE - 1 :]
+        return True
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """Row ranges in commit order: by global sequence, and by place in the files where numbers repeat."""
+        filled = [index for index, scan in enumerate(self._scans) if len(scan.rows)]
+        sequences = self._numbers[0]
+        if self._ascending(filled):
+            return tuple(Run(index, 0, len(sequences[index])) for index in filled)
+        where = np.concatenate([np.full(len(sequences[index]), index) for index in filled])
+        row = np.concatenate([np.arange(len(sequences[index])) for index in filled])
+        order = np.argsort(np.concatenate([sequences[index] for index in filled]), kind="stable")
+        where, row = where[order], row[order]
+        breaks = np.flatnonzero((np.diff(where) != 0) | (np.diff(row) != 1)) + 1
+        edges = [0, *breaks.tolist(), len(row)]
+        return tuple(Run(int(where[start]), int(row[start]), int(row[stop - 1]) + 1) for start, stop in pairwise(edges))
+
+    def _ascending(self, filled: list[int]) -> bool:
+        last = -1
+        for index in filled:
+            scan, sequence = self._scans[index], self._numbers[0][index]
+            recorded = np.may_share_memory(sequence, scan.rows)
+            known = recorded and scan.survey is not None and scan.survey.sequence_ascends
+            if int(sequence[0]) < last or not (known or bool((sequence[1:] >= sequence[:-1]).all())):
+                return False
+            last = int(sequence[-1])
+        return True

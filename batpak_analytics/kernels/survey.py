@@ -1,0 +1,225 @@
+"""Footer rows as a whole: twin of ``survey_rows`` and ``match_rows`` in ``format/survey.py``.
+
+A row is 162 packed bytes, so its fields are read by the places that FOOTER_DTYPE gives them (spec segments 5.2).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cython
+import numpy as np
+from cython.cimports.libc.string import memcmp, memcpy
+
+from batpak_analytics.format.layout import FOOTER_DTYPE, FRAME_HEADER_SIZE, KIND_BATCH_BEGIN, KIND_BATCH_COMMIT
+from batpak_analytics.format.survey import MAX_ALIKE, Matched, Survey
+
+p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
+index = cython.typedef(cython.Py_ssize_t)
+u64 = cython.typedef(cython.ulonglong)
+i64 = cython.typedef(cython.longlong)
+u32 = cython.typedef(cython.uint)
+u16 = cython.typedef(cython.ushort)
+
+_PLACES = {name: int(place[1]) for name, place in (FOOTER_DTYPE.fields or {}).items()}
+SIZE = cython.declare(index, FOOTER_DTYPE.itemsize)
+EVENT_ID = cython.declare(index, _PLACES["event_id"])
+ENTITY = cython.declare(index, _PLACES["entity_idx"])
+SCOPE = cython.declare(index, _PLACES["scope_idx"])
+KIND = cython.declare(index, _PLACES["kind"])
+EVENT_HASH = cython.declare(index, _PLACES["event_hash"])
+OFFSET = cython.declare(index, _PLACES["offset"])
+LENGTH = cython.declare(index, _PLACES["length"])
+SEQUENCE = cython.declare(index, _PLACES["global_sequence"])
+BEGIN = cython.declare(u16, KIND_BATCH_BEGIN)
+COMMIT = cython.declare(u16, KIND_BATCH_COMMIT)
+SMALLEST = cython.declare(u32, FRAME_HEADER_SIZE)
+FAR = cython.declare(u64, 1 << 62)
+ALIKE = cython.declare(index, 1024)
+if MAX_ALIKE != 1024:
+    raise ImportError("MAX_ALIKE has changed. Change the kernel too.")
+
+Found = cython.struct(
+    in_order=cython.bint,
+    markers=cython.bint,
+    ids_differ=cython.bint,
+    sequence_ascends=cython.bint,
+    top_string=cython.uint,
+    gaps=cython.longlong,
+)
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _u64(data: p_bytes) -> u64:
+    value: u64
+    memcpy(cython.address(value), data, 8)
+    return value
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _u32(data: p_bytes) -> u32:
+    value: u32
+    memcpy(cython.address(value), data, 4)
+    return value
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _is_new(word: u64, seen: cython.pointer[u64], count: index) -> cython.bint:
+    """Put ``word`` in its place among ``count`` ascending ones; False where it is there already."""
+    at: index = count
+    while at > 0 and seen[at - 1] > word:
+        seen[at] = seen[at - 1]
+        at -= 1
+    seen[at] = word
+    return at == 0 or seen[at - 1] != word
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _survey(row: p_bytes, count: index, found: cython.pointer[Found], gaps: i64[::1]) -> cython.void:
+    """``gaps`` takes as many rows as it has room for; ``found.gaps`` counts them all."""
+    i: index
+    kind: u16
+    text: u32
+    offset: u64
+    length: u32
+    end: u64 = 0
+    time: u64
+    sequence: u64
+    alike: u64[1024]
+    count_alike: index = 0
+    last_time: u64 = 0
+    last_sequence: u64 = 0
+    for i in range(count):
+        memcpy(cython.address(kind), row + KIND, 2)
+        found.markers |= kind == BEGIN or kind == COMMIT
+        text = max(_u32(row + ENTITY), _u32(row + SCOPE))
+        found.top_string = max(found.top_string, text)
+        offset = _u64(row + OFFSET)
+        length = _u32(row + LENGTH)
+        time = _u64(row + EVENT_ID + 8) >> 16
+        sequence = _u64(row + SEQUENCE)
+        if length < SMALLEST or offset > FAR or offset < end:
+            found.in_order = False
+        if i:
+            if offset != end:
+                if found.gaps < gaps.shape[0]:
+                    gaps[found.gaps] = i
+                found.gaps += 1
+            found.sequence_ascends &= sequence >= last_sequence
+        if time != last_time:
+            found.ids_differ &= time > last_time
+            count_alike = 0
+        if count_alike >= ALIKE:
+            found.ids_differ = False
+        if found.ids_differ:
+            found.ids_differ = _is_new(_u64(row + EVENT_ID), alike, count_alike)
+            count_alike += 1
+        end = offset + length
+        last_time = time
+        last_sequence = sequence
+        row += SIZE
+
+
+def survey_rows(entries: Any) -> Survey:
+    """See ``format.survey.survey_rows``."""
+    found: Found
+    room: index = 64
+    count: index = len(entries)
+    if count == 0:
+        return Survey(True, np.empty(0, np.int64), False, -1, True, True)
+    packed: cython.const[cython.uchar][::1] = np.ascontiguousarray(entries).view(np.uint8)
+    while True:
+        gaps = np.empty(room, np.int64)
+        gap_view: i64[::1] = gaps
+        found.in_order = found.ids_differ = found.sequence_ascends = True
+        found.markers = False
+        found.top_string = 0
+        found.gaps = 0
+        with cython.nogil:
+            _survey(cython.address(packed[0]), count, cython.address(found), gap_view)
+        if found.gaps <= room:
+            break
+        room = found.gaps
+    return Survey(
+        bool(found.in_order),
+        gaps[: found.gaps],
+        bool(found.markers),
+        int(found.top_string),
+        bool(found.ids_differ),
+        bool(found.sequence_ascends),
+    )
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _match(
+    row: p_bytes,
+    count: index,
+    ids: p_bytes,
+    id_step: index,
+    hashes: p_bytes,
+    hash_step: index,
+    numbers: p_bytes,
+    number_step: index,
+    out: u64[::1],
+    same: cython.pointer[cython.bint],
+) -> index:
+    """How many rows in turn the image has at the same place, their numbers in ``out``."""
+    i: index
+    same[0] = True
+    for i in range(count):
+        if memcmp(row + EVENT_ID, ids, 16) != 0 or memcmp(row + EVENT_HASH, hashes, 32) != 0:
+            return i
+        out[i] = _u64(numbers)
+        same[0] &= out[i] == _u64(row + SEQUENCE)
+        row += SIZE
+        ids += id_step
+        hashes += hash_step
+        numbers += number_step
+    return count
+
+
+def match_rows(entries: Any, ids: Any, hashes: Any, numbers: Any) -> Matched:
+    """See ``format.survey.match_rows``."""
+    count: index = min(len(entries), len(ids), len(hashes), len(numbers))
+    same: cython.bint = True
+    taken = np.empty(count, np.uint64)
+    matched: index = 0
+    if count == 0:
+        return Matched(0, True, taken)
+    packed: cython.const[cython.uchar][::1] = np.ascontiguousarray(entries).view(np.uint8)
+    out: u64[::1] = taken
+    id_at: cython.size_t = ids.__array_interface__["data"][0]
+    hash_at: cython.size_t = hashes.__array_interface__["data"][0]
+    number_at: cython.size_t = numbers.__array_interface__["data"][0]
+    id_step: index = ids.strides[0]
+    hash_step: index = hashes.strides[0]
+    number_step: index = numbers.strides[0]
+    if ids.dtype.itemsize != 16 or hashes.dtype.itemsize != 32 or numbers.dtype != np.dtype("<u8"):
+        raise ValueError("ids have 16 bytes, hashes 32, and numbers are u64.")
+    with cython.nogil:
+        matched = _match(
+            cython.address(packed[0]),
+            count,
+            cython.cast(p_bytes, id_at),
+            id_step,
+            cython.cast(p_bytes, hash_at),
+            hash_step,
+            cython.cast(p_bytes, number_at),
+            number_step,
+            out,
+            cython.address(same),
+        )
+    return Matched(matched, bool(same), taken[:matched])
