@@ -92,9 +92,8 @@ def test_damage_is_told_once_with_counts_and_the_next_call(tmp_path: Path) -> No
 
 def test_what_is_merely_worth_knowing_does_not_warn(tmp_path: Path) -> None:
     store = store_of(tmp_path / "s", [event(0)])
-    whole = (FIXTURES / "crash").glob("*.fbat")
-    tail = sorted(whole)[-1].read_bytes()
-    (store / "000009.fbat").write_bytes(tail[:-5])
+    tail = sorted((FIXTURES / "crash").glob("*.fbat"))[-1]
+    (store / tail.name).write_bytes(tail.read_bytes()[:-5])
     frame = read_batpak(store, system=True)
     assert frame.attrs["batpak"]["findings"]["warning"] == frame.attrs["batpak"]["findings"]["error"] == 0
 
