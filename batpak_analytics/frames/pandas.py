@@ -7,8 +7,10 @@ dicts.
 
 from __future__ import annotations
 
+import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,9 +19,14 @@ import pyarrow as pa
 
 from batpak_analytics.arrow.scan import Scan, findings_by_severity
 from batpak_analytics.arrow.schema import HASH_COLUMNS, ID_COLUMNS
+from batpak_analytics.frames.categories import category, named_kinds
+from batpak_analytics.frames.hexadecimal import hex_text
 
 Series: TypeAlias = "pd.Series[Any]"
-_HEX = np.array([f"{byte:02x}".encode() for byte in range(256)], "S2").view("<u2")
+PARALLEL_ROWS = 50_000
+"""From here on columns are converted several at a time; below, threads cost more than they save."""
+
+_TEXT = (pa.string(), pa.large_string())
 _NULLABLE = {
     pa.int8(): pd.Int8Dtype(),
     pa.int16(): pd.Int16Dtype(),
@@ -35,8 +42,7 @@ _NUMPY_NULLABLE = {
     **_NULLABLE,
     pa.float32(): pd.Float32Dtype(),
     pa.float64(): pd.Float64Dtype(),
-    pa.string(): pd.StringDtype(),
-    pa.large_string(): pd.StringDtype(),
+    **dict.fromkeys(_TEXT, pd.StringDtype()),
 }
 
 
@@ -59,16 +65,26 @@ def table_to_frame(
     dtype_backend: str | None = None,
 ) -> pd.DataFrame:
     """Any table of events as a DataFrame; `read_batpak` describes the dtypes."""
-    columns = {}
-    for name in table.column_names:
-        column = table.column(name)
+
+    def converted(name: str) -> Series:
         if name == "kind" and kind_names is not None:
-            columns[name] = _named_kinds(column, kind_names)
-        else:
-            columns[name] = _series(name, column, ids, dtype_backend)
-    frame = pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows), copy=False)
+            return named_kinds(table.column(name), kind_names)
+        return _series(name, table.column(name), ids, dtype_backend)
+
+    made = _several(converted, table.column_names, table.num_rows)
+    frame = pd.DataFrame(
+        dict(zip(table.column_names, made, strict=True)), index=pd.RangeIndex(table.num_rows), copy=False
+    )
     frame.columns = pd.Index(table.column_names)
     return frame
+
+
+def _several(make: Callable[[str], Series], names: list[str], rows: int) -> Iterable[Series]:
+    """`make(name)` for each name, on as many threads as there are processors where there are many rows."""
+    if rows < PARALLEL_ROWS:
+        return map(make, names)
+    with ThreadPoolExecutor(os.cpu_count() or 1, "batpak-columns") as pool:
+        return list(pool.map(make, names))
 
 
 def _series(name: str, column: Any, ids: str, backend: str | None) -> Series:
@@ -77,7 +93,7 @@ def _series(name: str, column: Any, ids: str, backend: str | None) -> Series:
         return _identifiers(column, "hex" if ids == "uuid" and name in HASH_COLUMNS else ids, backend)
     if pa.types.is_dictionary(kind):
         # Also under "pyarrow": an Arrow dictionary in pandas can be neither sorted nor compared by order.
-        return _category(column)
+        return category(column)
     if pa.types.is_binary_view(kind):
         column = column.cast(pa.large_binary())
     if backend == "pyarrow":
@@ -94,7 +110,11 @@ def _plain(column: Any, backend: str | None) -> Series:
     if backend == "numpy_nullable":
         return _converted(column, _NUMPY_NULLABLE.get)
     # A column without missing values keeps the plain NumPy dtype.
-    return _converted(column, _NULLABLE.get if column.null_count else None)
+    types = dict(_NULLABLE) if column.null_count else {}
+    text = pd.Series(["a"]).dtype
+    if isinstance(text, pd.StringDtype):  # pandas 3, which holds Arrow's own strings; before, objects
+        types |= dict.fromkeys(_TEXT, text)
+    return _converted(column, types.get)
 
 
 def _converted(column: Any, types_mapper: Any) -> Series:
@@ -108,24 +128,9 @@ def _objects(values: list[Any]) -> Series:
     return pd.Series(made)
 
 
-def _category(column: Any) -> Series:
-    """Strings in use as categories, in the order of first appearance in the store."""
-    series: Series = column.to_pandas()
-    return series.cat.remove_unused_categories()
-
-
-def _named_kinds(column: Any, names: Mapping[int, str]) -> Series:
-    """Kinds as a category of names, ordered by number; a kind without a name reads `0x1002`."""
-    kinds, codes = np.unique(column.to_numpy(), return_inverse=True)
-    labels = [names.get(kind, f"0x{kind:04x}") for kind in kinds.tolist()]
-    distinct = list(dict.fromkeys(labels))
-    merged = np.array([distinct.index(label) for label in labels], np.intp)
-    return pd.Series(pd.Categorical.from_codes(merged[codes].tolist(), categories=pd.Index(distinct)))
-
-
 def _identifiers(column: Any, form: str, backend: str | None) -> Series:
     if form == "hex":
-        text = pa.chunked_array([hex_text(chunk) for chunk in column.chunks], pa.large_string())
+        text = pa.chunked_array([hex_text(column)])
         if backend == "pyarrow":
             return _converted(text, pd.ArrowDtype)
         return _plain(text, backend)
@@ -134,19 +139,3 @@ def _identifiers(column: Any, form: str, backend: str | None) -> Series:
     if backend == "pyarrow":
         return _converted(column, pd.ArrowDtype)
     return _objects(column.to_pylist())
-
-
-def hex_text(array: Any) -> pa.Array:
-    """A `fixed_size_binary` array as lower-case hexadecimal strings, nulls kept."""
-    width, count = array.type.byte_width, len(array)
-    if not count:
-        return pa.array([], pa.large_string())
-    stored = np.frombuffer(array.buffers()[1], np.uint8)
-    stored = stored[array.offset * width : (array.offset + count) * width]
-    digits = _HEX[stored]
-    offsets = np.arange(count + 1, dtype=np.int64) * (2 * width)
-    valid = None
-    if array.null_count:
-        valid = pa.py_buffer(np.packbits(array.is_valid().to_numpy(zero_copy_only=False), bitorder="little"))
-    buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(digits)]
-    return pa.Array.from_buffers(pa.large_string(), count, buffers)

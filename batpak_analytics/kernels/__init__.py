@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from batpak_analytics.errors import PerformanceWarning
+from batpak_analytics.format.hexadecimal import write_hex
 from batpak_analytics.format.payload import (
     MALFORMED,
     MISSING,
@@ -76,6 +77,7 @@ __all__ = [
     "take_uint64",
     "unescape",
     "walk_frames",
+    "write_hex",
 ]
 
 _KERNELS: Final = {
@@ -86,6 +88,7 @@ _KERNELS: Final = {
     "compare": ("differing_rows",),
     "survey": ("match_rows", "survey_rows"),
     "strings": ("intern_strings",),
+    "hexadecimal": ("write_hex",),
     "fields": ("locate_fields",),
     "columns": (
         "column_stats",

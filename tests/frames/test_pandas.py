@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batpak_analytics.arrow.schema import FRAME_SCHEMA, HASH_COLUMNS, ID_COLUMNS, INDEX_SCHEMA
-from batpak_analytics.frames.pandas import hex_text, table_to_frame
+from batpak_analytics.frames.hexadecimal import hex_text
+from batpak_analytics.frames.pandas import table_to_frame
 from batpak_analytics.frames.read import read_batpak, scan_batpak
 from tests.arrow.scan_stores import FIXTURES, event, store_of
 from tests.arrow.test_scan_damage import damaged
@@ -153,9 +154,10 @@ def test_attrs_survive_what_pandas_does_with_them() -> None:
 )
 def test_hex_is_what_python_calls_hex(values: list[bytes | None], start: int, count: int) -> None:
     array = pa.array(values, pa.binary(16)).slice(start, count)
-    text = hex_text(array)
+    text = hex_text(pa.chunked_array([array, array.slice(1)]))
     text.validate(full=True)
-    assert text.to_pylist() == [None if value is None else value.hex() for value in array.to_pylist()]
+    whole = array.to_pylist() + array.to_pylist()[1:]
+    assert text.to_pylist() == [None if value is None else value.hex() for value in whole]
 
 
 def test_a_table_of_many_chunks_is_one_frame() -> None:
