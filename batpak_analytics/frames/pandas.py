@@ -7,10 +7,8 @@ dicts.
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +17,7 @@ import pyarrow as pa
 
 from batpak_analytics.arrow.scan import Scan, findings_by_severity
 from batpak_analytics.arrow.schema import HASH_COLUMNS, ID_COLUMNS
+from batpak_analytics.engine.parallel import in_order
 from batpak_analytics.frames.categories import category, named_kinds
 from batpak_analytics.frames.hexadecimal import hex_text
 
@@ -83,8 +82,7 @@ def _several(make: Callable[[str], Series], names: list[str], rows: int) -> Iter
     """`make(name)` for each name, on as many threads as there are processors where there are many rows."""
     if rows < PARALLEL_ROWS:
         return map(make, names)
-    with ThreadPoolExecutor(os.cpu_count() or 1, "batpak-columns") as pool:
-        return list(pool.map(make, names))
+    return list(in_order(make, names))
 
 
 def _series(name: str, column: Any, ids: str, backend: str | None) -> Series:
