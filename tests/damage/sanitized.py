@@ -42,6 +42,8 @@ def run(copy: Path, checks: str, seconds: float, seed: int) -> int:
     environment = {**os.environ, "PYTHONPATH": str(copy), "BATPAK_REQUIRE_KERNELS": "1"}
     build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
     subprocess.run(build, cwd=copy, env=environment | {"BATPAK_KERNELS_CHECKED": checks}, check=True)
+    for module in (copy / "batpak_analytics" / "kernels").glob("*.so"):
+        assert (b"__asan_report" in module.read_bytes()) == (checks == "asan"), f"{module.name} was built otherwise"
     environment |= asan_environment() if checks == "asan" else {}
     bounded = ["--seconds", str(seconds), "--seed", str(seed)]
     commands = [

@@ -119,10 +119,10 @@ def test_work_is_linear_in_the_damaged_region(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[int], bytes]
 ) -> None:
     work = Work(monkeypatch)
-    small = work_for(tmp_path / "small", make(1 << 17), work)
-    large = work_for(tmp_path / "large", make(1 << 19), work)
+    small = work_for(tmp_path / "small", make(1 << 16), work)
+    large = work_for(tmp_path / "large", make(1 << 18), work)
     assert large < 4.6 * small, (small, large)
-    assert large < 250 * (1 << 19), "the price of a candidate is not bounded"
+    assert large < 250 * (1 << 18), "the price of a candidate is not bounded"
 
 
 @pytest.mark.parametrize("make", [frames_and_long_claims, damaged_events])
