@@ -117,7 +117,7 @@ def _mask(view: Any, position: int, criteria: Criteria, part: RowFilter | None) 
 def _conditions(view: Any, position: int, criteria: Criteria) -> Iterable[Mask]:
     """One mask for each restriction that does not hold for the segment as a whole."""
     segment = view.segments[position]
-    rows, sequence = segment.rows, segment.sequence
+    rows = segment.rows  # and no sequence before it is needed: numbers cost a pass over the index image
     if segment.excluded.any():
         yield ~segment.excluded
     if not criteria.system:
@@ -132,7 +132,7 @@ def _conditions(view: Any, position: int, criteria: Criteria) -> Iterable[Mask]:
         table[sorted(criteria.kinds)] = True
         yield table[rows["kind"]]
     if criteria.lanes is not None:
-        yield _on_lanes(rows["lane"], sequence, criteria.lanes, view.hidden.lane_ranges)
+        yield _on_lanes(rows["lane"], segment.sequence, criteria.lanes, view.hidden.lane_ranges)
     bounds = column_range(view, position, "wall_time") if criteria.since_ms or criteria.until_ms else (0, 0)
     if criteria.since_ms is not None and bounds[0] < criteria.since_ms:
         yield rows["wall_ms"] >= np.uint64(criteria.since_ms)
@@ -140,7 +140,7 @@ def _conditions(view: Any, position: int, criteria: Criteria) -> Iterable[Mask]:
         yield rows["wall_ms"] < np.uint64(criteria.until_ms)
     last = criteria.last_sequence
     if last is not None and column_range(view, position, "global_sequence")[1] > last:
-        yield sequence <= np.uint64(last)
+        yield segment.sequence <= np.uint64(last)
 
 
 def _by_string(segment: Any, field: str, wanted: Callable[[str], bool]) -> Mask:

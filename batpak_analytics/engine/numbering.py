@@ -25,6 +25,9 @@ from batpak_analytics.format.sidecars.image import IndexImage
 from batpak_analytics.format.sidecars.visibility import HiddenRanges
 from batpak_analytics.format.survey import MAX_ALIKE, id_words, ids_differ
 
+TIME = np.uint64(16)
+"""Above these bits of its upper half, an id that is a UUIDv7 holds the milliseconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -87,16 +90,20 @@ class Numbering:
 
     def _ids_differ(self) -> bool:
         """Whether no two events share an id, as far as their order shows it; False asks for a closer look."""
-        before = np.empty((0, 2), np.uint64)
+        before = np.empty((0, 2), np.uint64)  # the ids of the last moment so far
         for scan in self._scans:
             if not len(scan.rows):
                 continue
-            survey = scan.survey or kernels.survey_rows(scan.rows)
-            words = id_words(scan.rows["event_id"])
-            # The events of one moment may stand on both sides of the edge between two segments.
-            if not survey.ids_differ or not ids_differ(np.concatenate([before, words[: MAX_ALIKE + 1]])):
+            if not (scan.survey or kernels.survey_rows(scan.rows)).ids_differ:
                 return False
-            before = np.concatenate([before, words[-MAX_ALIKE - 1 :]])[-MAX_ALIKE - 1 :]
+            # The events of one moment may stand on both sides of the edge between two segments.
+            words = id_words(scan.rows["event_id"])
+            first = _of_one_moment(words[:MAX_ALIKE], 0)
+            if len(before) and not ids_differ(np.concatenate([before, first])):
+                return False
+            last = _of_one_moment(words[-MAX_ALIKE:], -1)
+            going_on = len(before) and len(last) == len(words) and last[0, 1] >> TIME == before[0, 1] >> TIME
+            before = np.concatenate([before, last]) if going_on else last
         return True
 
     @cached_property
@@ -124,3 +131,9 @@ class Numbering:
                 return False
             last = int(sequence[-1])
         return True
+
+
+def _of_one_moment(words: Any, at: int) -> Any:
+    """The ids that have the time of the one at `at`."""
+    times = words[:, 1] >> TIME
+    return words[times == times[at]]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgpack
 import numpy as np
 import numpy.typing as npt
 
@@ -52,7 +53,7 @@ class _Geometry:
         return self.entries_start + self.entry_count * layout.FOOTER_ENTRY_SIZE
 
 
-def read_footer(buf: Any, survey: Callable[[Entries], Survey] = survey_rows) -> FooterResult:
+def read_footer(buf: Any, survey: Callable[[Entries, int], Survey] = survey_rows) -> FooterResult:
     """The footer of the file in ``buf``, verified; never raises for what the bytes say.
 
     ``survey`` looks through the rows: `survey_rows`, or its compiled twin.
@@ -70,10 +71,11 @@ def read_footer(buf: Any, survey: Callable[[Entries], Survey] = survey_rows) -> 
         reason = "the trailer names an impossible place"
         return FooterResult(FooterState.MALFORMED, frames_end=claimed, reason=reason)
     (stored,) = layout.FOOTER_CRC.unpack_from(view, place.entries_end)
-    if crc32(view[place.frames_end : place.entries_end]) != stored:
+    seen = survey(_entries(view, place), crc32(view[place.frames_end : place.entries_start]))
+    if seen.crc != stored:
         reason = "the footer's bytes do not give its stored CRC"
         return FooterResult(FooterState.BAD_CRC, frames_end=claimed, reason=reason)
-    return _checked(view, place, survey)
+    return _checked(view, place, seen)
 
 
 def _geometry(size: int, claimed: int, count: int) -> _Geometry | None:
@@ -89,7 +91,7 @@ def _entries(view: memoryview, place: _Geometry) -> Entries:
     return np.frombuffer(view, layout.FOOTER_DTYPE, place.entry_count, place.entries_start)
 
 
-def _checked(view: memoryview, place: _Geometry, survey: Callable[[Entries], Survey]) -> FooterResult:
+def _checked(view: memoryview, place: _Geometry, seen: Survey) -> FooterResult:
     """The footer whose CRC holds, once its strings decode and every row names one of them."""
 
     def malformed(reason: str) -> FooterResult:
@@ -99,17 +101,21 @@ def _checked(view: memoryview, place: _Geometry, survey: Callable[[Entries], Sur
         strings = tuple(_strings(view, place))
     except FormatError as error:
         return malformed(f"the string table is unreadable: {error.reason}")
-    entries = _entries(view, place)
-    seen = survey(entries)
     if seen.top_string >= len(strings):
         return malformed("a row's entity or scope is outside the string table")
-    return FooterResult(FooterState.TRUSTED, entries, seen, strings, place.frames_end)
+    return FooterResult(FooterState.TRUSTED, _entries(view, place), seen, strings, place.frames_end)
 
 
 def _strings(view: memoryview, place: _Geometry) -> list[str]:
     # A CRC cannot tell a footer from bytes made to look like one: the table may be a slice of the frames of
     # a huge file, so the copy is bounded by the file itself and read as strings only.
     table = bytes(view[place.frames_end : place.entries_start])
+    try:
+        quick = msgpack.unpackb(table, use_list=True)
+    except (ValueError, msgpack.UnpackException):
+        quick = None  # something is wrong, and the reader below says what
+    if isinstance(quick, list) and all(type(one) is str for one in quick):
+        return quick
     return _read_strings(codec.Cursor(table, base=place.frames_end))
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from batpak_analytics.format.frame import crc32
 from batpak_analytics.format.layout import FRAME_HEADER_SIZE, KIND_BATCH_BEGIN, KIND_BATCH_COMMIT
 
 Rows = npt.NDArray[np.void]
@@ -23,7 +24,7 @@ class Survey(NamedTuple):
     ``markers``: one has the kind of a batch marker. ``top_string``: the highest string index, -1 without rows.
     ``ids_differ``: all ids are proven to be different at little cost, being in the order of their first 48 bits (the
     time, in a UUIDv7) and different in the last 64 where those are equal in at most `MAX_ALIKE` neighbours.
-    ``sequence_ascends``: no recorded sequence is below the one before.
+    ``sequence_ascends``: no recorded sequence is below the one before. ``crc``: the CRC-32 of the rows' bytes.
     """
 
     in_order: bool
@@ -32,6 +33,7 @@ class Survey(NamedTuple):
     top_string: int
     ids_differ: bool
     sequence_ascends: bool
+    crc: int
 
 
 class Matched(NamedTuple):
@@ -61,10 +63,10 @@ def ids_differ(words: npt.NDArray[np.uint64]) -> bool:
     return not alike.any()
 
 
-def survey_rows(entries: Rows) -> Survey:
-    """Look through all rows once."""
+def survey_rows(entries: Rows, before: int = 0) -> Survey:
+    """Look through all rows once; ``before`` is the CRC-32 of what stands before them."""
     if not len(entries):
-        return Survey(True, np.empty(0, np.int64), False, -1, True, True)
+        return Survey(True, np.empty(0, np.int64), False, -1, True, True, before)
     offsets, lengths = entries["offset"].astype(np.uint64), entries["length"]
     ends = offsets + lengths
     in_order = not ((lengths < FRAME_HEADER_SIZE) | (offsets > _FAR)).any() and not (offsets[1:] < ends[:-1]).any()
@@ -76,6 +78,7 @@ def survey_rows(entries: Rows) -> Survey:
         int(max(entries["entity_idx"].max(), entries["scope_idx"].max())),
         ids_differ(id_words(entries["event_id"])),
         bool((sequence[1:] >= sequence[:-1]).all()),
+        crc32(np.ascontiguousarray(entries).view(np.uint8), before),
     )
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import cython
 import numpy as np
-from cython.cimports.libc.string import memcmp, memcpy
+from cython.cimports.libc.string import memcmp, memcpy, memset
 
+from batpak_analytics.format.frame import crc32
 from batpak_analytics.format.layout import FOOTER_DTYPE, FRAME_HEADER_SIZE, KIND_BATCH_BEGIN, KIND_BATCH_COMMIT
 from batpak_analytics.format.survey import MAX_ALIKE, Matched, Survey
 
@@ -35,6 +36,8 @@ BEGIN = cython.declare(u16, KIND_BATCH_BEGIN)
 COMMIT = cython.declare(u16, KIND_BATCH_COMMIT)
 SMALLEST = cython.declare(u32, FRAME_HEADER_SIZE)
 FAR = cython.declare(u64, 1 << 62)
+PRIME = cython.declare(u64, 0x9E3779B97F4A7C15)
+BLOCK_ROWS = cython.declare(index, 1024)
 ALIKE = cython.declare(index, 1024)
 if MAX_ALIKE != 1024:
     raise ImportError("MAX_ALIKE has changed. Change the kernel too.")
@@ -46,6 +49,14 @@ Found = cython.struct(
     sequence_ascends=cython.bint,
     top_string=cython.uint,
     gaps=cython.longlong,
+    rows=cython.longlong,  # how many were looked at
+    end=cython.ulonglong,  # of the last frame
+    sequence=cython.ulonglong,  # of the last row, as the time
+    time=cython.ulonglong,
+    alike=cython.longlong,  # ids of that time, and a table of their last 64 bits: full where stamped with its number
+    moment=cython.uint,
+    words=cython.ulonglong[2048],
+    stamps=cython.uint[2048],
 )
 
 
@@ -73,81 +84,90 @@ def _u32(data: p_bytes) -> u32:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _is_new(word: u64, seen: cython.pointer[u64], count: index) -> cython.bint:
-    """Put ``word`` in its place among ``count`` ascending ones; False where it is there already."""
-    at: index = count
-    while at > 0 and seen[at - 1] > word:
-        seen[at] = seen[at - 1]
-        at -= 1
-    seen[at] = word
-    return at == 0 or seen[at - 1] != word
+def _is_new(word: u64, found: cython.pointer[Found]) -> cython.bint:
+    """Enter ``word`` into the table of its moment, which is half full at most; False where it is there already."""
+    slot: index = cython.cast(index, (word * PRIME) >> 53)
+    while found.stamps[slot] == found.moment:
+        if found.words[slot] == word:
+            return False
+        slot = (slot + 1) & 2047
+    found.words[slot] = word
+    found.stamps[slot] = found.moment
+    return True
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def _survey(row: p_bytes, count: index, found: cython.pointer[Found], gaps: i64[::1]) -> cython.void:
-    """``gaps`` takes as many rows as it has room for; ``found.gaps`` counts them all."""
+    """Go on with ``count`` rows. ``gaps`` takes as many as it has room for; ``found.gaps`` counts them all."""
     i: index
     kind: u16
-    text: u32
     offset: u64
     length: u32
-    end: u64 = 0
     time: u64
     sequence: u64
-    alike: u64[1024]
-    count_alike: index = 0
-    last_time: u64 = 0
-    last_sequence: u64 = 0
     for i in range(count):
         memcpy(cython.address(kind), row + KIND, 2)
         found.markers |= kind == BEGIN or kind == COMMIT
-        text = max(_u32(row + ENTITY), _u32(row + SCOPE))
-        found.top_string = max(found.top_string, text)
+        found.top_string = max(found.top_string, max(_u32(row + ENTITY), _u32(row + SCOPE)))
         offset = _u64(row + OFFSET)
         length = _u32(row + LENGTH)
         time = _u64(row + EVENT_ID + 8) >> 16
         sequence = _u64(row + SEQUENCE)
-        if length < SMALLEST or offset > FAR or offset < end:
+        if length < SMALLEST or offset > FAR or offset < found.end:
             found.in_order = False
-        if i:
-            if offset != end:
+        if found.rows:
+            if offset != found.end:
                 if found.gaps < gaps.shape[0]:
-                    gaps[found.gaps] = i
+                    gaps[found.gaps] = found.rows
                 found.gaps += 1
-            found.sequence_ascends &= sequence >= last_sequence
-        if time != last_time:
-            found.ids_differ &= time > last_time
-            count_alike = 0
-        if count_alike >= ALIKE:
+            found.sequence_ascends &= sequence >= found.sequence
+        if time != found.time:
+            found.ids_differ &= time > found.time
+            found.alike = 0
+            found.moment += 1
+        if found.alike >= ALIKE:
             found.ids_differ = False
         if found.ids_differ:
-            found.ids_differ = _is_new(_u64(row + EVENT_ID), alike, count_alike)
-            count_alike += 1
-        end = offset + length
-        last_time = time
-        last_sequence = sequence
+            found.ids_differ = _is_new(_u64(row + EVENT_ID), found)
+            found.alike += 1
+        found.end = offset + length
+        found.sequence = sequence
+        found.time = time
+        found.rows += 1
         row += SIZE
 
 
-def survey_rows(entries: Any) -> Survey:
+def survey_rows(entries: Any, before: int = 0) -> Survey:
     """See ``format.survey.survey_rows``."""
     found: Found
     room: index = 64
     count: index = len(entries)
+    done: index
+    step: index
     if count == 0:
-        return Survey(True, np.empty(0, np.int64), False, -1, True, True)
-    packed: cython.const[cython.uchar][::1] = np.ascontiguousarray(entries).view(np.uint8)
+        return Survey(True, np.empty(0, np.int64), False, -1, True, True, before)
+    view = np.ascontiguousarray(entries).view(np.uint8)
+    packed: cython.const[cython.uchar][::1] = view
     while True:
         gaps = np.empty(room, np.int64)
         gap_view: i64[::1] = gaps
         found.in_order = found.ids_differ = found.sequence_ascends = True
         found.markers = False
         found.top_string = 0
-        found.gaps = 0
-        with cython.nogil:
-            _survey(cython.address(packed[0]), count, cython.address(found), gap_view)
+        found.gaps = found.rows = found.alike = 0
+        found.end = found.sequence = found.time = 0
+        found.moment = 1
+        memset(found.stamps, 0, cython.sizeof(found.stamps))
+        crc = before
+        done = 0
+        while done < count:
+            step = min(BLOCK_ROWS, count - done)
+            crc = crc32(view[done * SIZE : (done + step) * SIZE], crc)  # which brings them into the cache
+            with cython.nogil:
+                _survey(cython.address(packed[done * SIZE]), step, cython.address(found), gap_view)
+            done += step
         if found.gaps <= room:
             break
         room = found.gaps
@@ -158,6 +178,7 @@ def survey_rows(entries: Any) -> Survey:
         int(found.top_string),
         bool(found.ids_differ),
         bool(found.sequence_ascends),
+        crc,
     )
 
 
