@@ -192,10 +192,13 @@ class Remains:
         shorter = any(len(self.files.get(name, b"")) < len(before[name]) for name in before if ".fbat" in name)
         return "visibility_ranges.fbv" in before and (shorter or self.moved)
 
-    def still_known(self, marker: Frame) -> bool:
-        """Whether the marker is whole, or most of it is left in its place, the byte of its kind included."""
-        if self.place(marker) is not None or self.moved:
-            return self.place(marker) is not None
+    def still_known(self, marker: Frame, item: Frame) -> bool:
+        """Whether the marker is whole before the item, or most of it left in its place, its kind included."""
+        stands, after = self.place(marker), self.place(item)
+        if stands is not None or self.moved:
+            if stands is None or after is None or stands[0] != after[0] or stands[1] > after[1]:
+                return False
+            return MARKER not in self.files[stands[0]][stands[1] + len(marker.data) : after[1]]
         left = self.files.get(marker.file, b"")[marker.offset : marker.offset + len(marker.data)]
         kind = marker.data.index(b"event_kind") + len("event_kind")
         pairs = list(zip(left[kind:], marker.data[kind:], strict=False))
