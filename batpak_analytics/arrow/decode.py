@@ -133,7 +133,10 @@ class Decoder:
             yield self._part(segment, strings, window)
 
     def _part(self, segment: Any, strings: StringTable, window: Window) -> Decoded:
-        frames = kernels.parse_frames(window.buffer, window.offsets, window.lengths)
+        if self.needs.payload:
+            frames, data, offsets = kernels.read_frames(window.buffer, window.offsets, window.lengths)
+        else:
+            frames = kernels.parse_frames(window.buffer, window.offsets, window.lengths)
         ok = frames["status"] == FRAME_OK
         encrypted = (frames["encrypted"] != 0) & ok
         part = Decoded(ok, encrypted, self._shredded(window, frames, encrypted))
@@ -147,7 +150,7 @@ class Decoder:
         if self.needs.extensions:
             part.extensions = _extensions(frames, window.buffer)
         if self.needs.payload:
-            part.data, part.offsets = kernels.unescape(window.buffer, frames)
+            part.data, part.offsets = data, offsets
         if self.needs.raw:
             part.views, part.buffers = _views(window, ok), [window.buffer]
         return part

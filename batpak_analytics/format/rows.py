@@ -188,6 +188,14 @@ def differing_rows(
     return np.array([_differs(view, frame, entries, at, table) for frame, at in pairs], bool)
 
 
+def read_frames(
+    buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True
+) -> tuple[npt.NDArray[Any], Bytes, npt.NDArray[np.int64]]:
+    """`parse_frames`, and the `unescape` of what it gives, in one go."""
+    frames = parse_frames(buffer, offsets, lengths, check_crc)
+    return frames, *unescape(buffer, frames)
+
+
 def _differs(view: memoryview, frame: Any, entries: npt.NDArray[Any], at: int, table: list[bytes]) -> bool:
     if frame["status"] != FRAME_OK:
         return False

@@ -17,6 +17,7 @@ from cython.cimports.libc.string import memcmp, memcpy, memset
 
 from batpak_analytics.format import rows as readable
 from batpak_analytics.format.layout import FRAME_DTYPE
+from batpak_analytics.kernels.escape import unescape
 from batpak_analytics.kernels.walk import check_frames
 
 p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
@@ -33,6 +34,7 @@ if cython.sizeof(Row) != FRAME_DTYPE.itemsize:
 FRAME_OK = cython.declare(cython.int, 0)
 UNUSUAL = cython.declare(cython.int, 254)  # not the layout that the fast path knows
 FAIL = cython.declare(index, -1)
+SLACK = cython.declare(index, 8)  # read_ints writes whole words
 U16_MAX = cython.declare(u64, 0xFFFF)
 U32_MAX = cython.declare(u64, 0xFFFFFFFF)
 
@@ -303,10 +305,25 @@ def _extensions(data: p_bytes, at: index, end: index, row: p_row) -> index:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _parse(data: p_bytes, at: index, end: index, row: p_row) -> cython.bint:
+def _payload(data: p_bytes, at: index, end: index, row: p_row, out: p_out) -> index:
+    """The int-array of the payload; its values too, where there is an ``out``."""
+    count: index = 0
+    at = _array(data, _key(data, at, end, b"\xa7payload", 8), end, cython.address(count))
+    if at < 0:
+        return FAIL
+    row.payload_start = at
+    at = skip_ints(data, at, end, count) if out == cython.NULL else read_ints(data, at, end, count, out)
+    row.payload_end = at
+    row.payload_count = cython.cast(cython.uint, count)
+    return at
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _parse(data: p_bytes, at: index, end: index, row: p_row, out: p_out) -> cython.bint:
     """Fill ``row`` from one body in the canonical layout; False leaves it half filled."""
     fields: cython.int
-    count: index = 0
     content: index[2]
     at = _key(data, at, end, b"\x84\xa5event\x83\xa6header", 15)
     if at < 0 or at >= end or data[at] < 0x89 or data[at] > 0x8B:
@@ -315,9 +332,7 @@ def _parse(data: p_bytes, at: index, end: index, row: p_row) -> cython.bint:
     at = _header(data, at + 1, end, row, fields, content)
     if at < 0:
         return False
-    at = _key(data, at, end, b"\xa7payload", 8)
-    at = _ints(data, at, end, cython.address(row.payload_start), cython.address(row.payload_end), cython.address(count))
-    row.payload_count = cython.cast(cython.uint, count)
+    at = _payload(data, at, end, row, out)
     at = _chain(data, _key(data, at, end, b"\xaahash_chain", 11), end, row, content)
     at = _key(data, at, end, b"\xa6entity", 7)
     at = _text(data, at, end, cython.address(row.entity_start), cython.address(row.entity_size))
@@ -331,25 +346,41 @@ def _parse(data: p_bytes, at: index, end: index, row: p_row) -> cython.bint:
 @cython.nogil
 @cython.exceptval(check=False)
 def _parse_all(
-    data: p_bytes, offsets: u64[::1], lengths: cython.uint[::1], statuses: cython.uchar[::1], out: p_row
+    data: p_bytes,
+    offsets: u64[::1],
+    lengths: cython.uint[::1],
+    statuses: cython.uchar[::1],
+    out: p_row,
+    payloads: p_out,
+    bounds: cython.longlong[::1],
 ) -> index:
-    """Parse every row whose status is FRAME_OK; the number that the fast path could not do."""
+    """Parse every row whose status is FRAME_OK; the number that the fast path could not do.
+
+    ``payloads``, if any, takes the bytes of the payloads, and ``bounds`` where each ends.
+    """
     i: index
     unusual: index = 0
+    taken: index = 0
+    place: p_out = cython.NULL
     for i in range(offsets.shape[0]):
+        if payloads != cython.NULL:
+            place = payloads + taken
         memset(cython.address(out[i]), 0, cython.sizeof(Row))
         out[i].status = statuses[i]
         if statuses[i] == FRAME_OK and not _parse(
-            data, offsets[i] + 8, offsets[i] + lengths[i], cython.address(out[i])
+            data, offsets[i] + 8, offsets[i] + lengths[i], cython.address(out[i]), place
         ):
             memset(cython.address(out[i]), 0, cython.sizeof(Row))
             out[i].status = UNUSUAL
             unusual += 1
+        taken += out[i].payload_count
+        if payloads != cython.NULL:
+            bounds[i + 1] = taken
     return unusual
 
 
-def parse_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True) -> Any:
-    """See ``format.rows.parse_frames``."""
+@cython.cfunc
+def _parsed(buffer: Any, offsets: Any, lengths: Any, check_crc: cython.bint, payloads: cython.bint):
     view = np.frombuffer(buffer, np.uint8)
     starts = np.ascontiguousarray(offsets, np.uint64)
     sizes = np.ascontiguousarray(lengths, np.uint32)
@@ -359,13 +390,38 @@ def parse_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True
     start_view: u64[::1] = starts
     size_view: cython.uint[::1] = sizes
     statuses: cython.uchar[::1] = check_frames(view, starts, sizes, check_crc)
+    # An element is a byte or more, so a payload is never longer than its frame, and a frame that is bad takes nothing.
+    good = sizes[np.asarray(statuses) == 0] if payloads else sizes[:0]
+    taken = np.empty(int(good.sum(dtype=np.int64)) + SLACK, np.uint8)
+    bounds = np.zeros(len(starts) + 1, np.int64)
+    out: cython.uchar[::1] = taken
+    bound_view: cython.longlong[::1] = bounds
+    place: p_out = cython.address(out[0]) if payloads else cython.NULL
     unusual: index
     with cython.nogil:
         unusual = _parse_all(
-            cython.address(data[0]), start_view, size_view, statuses, cython.cast(p_row, cython.address(raw[0]))
+            cython.address(data[0]),
+            start_view,
+            size_view,
+            statuses,
+            cython.cast(p_row, cython.address(raw[0])),
+            place,
+            bound_view,
         )
     if unusual:
         for i in np.flatnonzero(frames["status"] == UNUSUAL).tolist():
             frames[i]["status"] = FRAME_OK
             readable.parse_row(view, int(starts[i]) + 8, int(starts[i]) + int(sizes[i]), frames[i])
-    return frames
+        if payloads:
+            return frames, *unescape(view, frames)
+    return frames, taken[: bounds[len(starts)]], bounds
+
+
+def parse_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True) -> Any:
+    """See ``format.rows.parse_frames``."""
+    return _parsed(buffer, offsets, lengths, check_crc, False)[0]
+
+
+def read_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True) -> tuple[Any, Any, Any]:
+    """See ``format.rows.read_frames``."""
+    return _parsed(buffer, offsets, lengths, check_crc, True)

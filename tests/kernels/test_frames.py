@@ -38,6 +38,14 @@ def same_rows(buffer: bytes, offsets: Any, lengths: Any, check_crc: bool = True)
     for one, other in pairs:
         np.testing.assert_array_equal(one, other)
         assert one.dtype == other.dtype
+    for read in (kernels.read_frames, rows.read_frames):
+        frames, data, bounds = read(buffer, offsets, lengths, check_crc)
+        for name in NAMES:
+            np.testing.assert_array_equal(frames[name], got[name], err_msg=name)
+        expected = rows.unescape(buffer, wanted)
+        np.testing.assert_array_equal(data, expected[0])
+        np.testing.assert_array_equal(bounds, expected[1])
+        assert data.dtype == np.uint8 and bounds.dtype == np.int64
     return got
 
 
