@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from batpak_analytics.arrow.columns import take
+
 Rows = npt.NDArray[np.int64]
 
 MAX_CHUNK_BYTES = 32 * 1024 * 1024
@@ -99,13 +101,17 @@ def _fitting(flat: _Flat, max_rows: int) -> int:
 
 def _selected(view: Any, selection: Any, frames: bool) -> Iterator[_Flat]:
     """The selected rows in commit order, some runs at a time."""
+    lengths = [segment.rows["length"] for segment in view.segments]
     for runs in _blocks(view, selection.counts):
         segments, rows = _expanded(runs)
-        kept = _looked_up(segments, rows, bool, lambda at, found: _is_selected(selection.masks[at], found))
-        segments, rows = segments[kept], rows[kept]
+        if any(selection.masks[run[0]] is not None for run in runs):
+            kept = _looked_up(segments, rows, bool, lambda at, found: _is_selected(selection.masks[at], found))
+            segments, rows = segments[kept], rows[kept]
         sizes = None
         if frames:
-            sizes = _looked_up(segments, rows, np.int64, lambda at, found: view.segments[at].rows["length"][found])
+            sizes = _looked_up(
+                segments, rows, np.int64, lambda at, found: take(view.segments[at].rows["length"], found)
+            )
         if len(rows):
             yield _Flat(segments, rows, sizes)
 
@@ -130,6 +136,9 @@ def _blocks(view: Any, counts: tuple[int, ...]) -> Iterator[list[tuple[int, int,
 
 def _expanded(runs: list[tuple[int, int, int]]) -> tuple[Rows, Rows]:
     """Runs as one segment and one row number for each of their rows."""
+    if len(runs) == 1:
+        segment, start, stop = runs[0]
+        return np.full(stop - start, segment), np.arange(start, stop)
     segments, starts, stops = np.array(runs, np.int64).T
     sizes = stops - starts
     firsts = np.cumsum(sizes) - sizes
@@ -151,7 +160,7 @@ def _looked_up(segments: Rows, rows: Rows, dtype: Any, look: Callable[[int, Rows
 
 
 def _is_selected(mask: Any, rows: Rows) -> Any:
-    return True if mask is None else mask[rows]
+    return True if mask is None else take(mask, rows)
 
 
 def _assemble(segments: Rows, rows: Rows) -> Chunk:

@@ -1,19 +1,21 @@
 """Index columns: footer rows gathered into Arrow arrays.
 
-Arrow has no strides and footer rows are 162 packed bytes, so every column is a copy of its field. Ids are
-little-endian in a footer (segments.md 5.2) and big-endian everywhere a user sees them.
+Arrow has no strides and footer rows are 162 packed bytes, so every column is a copy of its field. All columns wanted
+of a group are copied in one pass over its rows, which costs little more than one of them alone. Ids are little-endian
+in a footer (segments.md 5.2) and big-endian everywhere a user sees them.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from batpak_analytics import kernels
 from batpak_analytics.arrow.schema import (
     HASH_COLUMNS,
     ID_COLUMNS,
@@ -40,7 +42,14 @@ _WORDS = np.dtype(
 than void.
 """
 
-_FIELD_OF = {"wall_time": "wall_ms"}
+_FIELD_OF = {"wall_time": "wall_ms", "entity": "entity_idx", "scope": "scope_idx"}
+_FORM_OF = {
+    **dict.fromkeys(ID_COLUMNS, kernels.Form.REVERSED),
+    **dict.fromkeys(("entity", "scope"), kernels.Form.CODE),
+    # beyond the year 292 277 026 the type ends: saturate, as the reference does
+    "wall_time": kernels.Form.TIME,
+}
+_NOT_IN_ROWS = ("segment_id", "global_sequence", "sequence_source")
 
 
 def words(rows: Array) -> Array:
@@ -48,11 +57,17 @@ def words(rows: Array) -> Array:
     return rows.view(_WORDS)
 
 
+def as_slice(rows: Array) -> Array | slice:
+    """Ascending `rows` as a slice where they are neighbours."""
+    if len(rows) and int(rows[-1]) - int(rows[0]) + 1 == len(rows):
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows
+
+
 def take(values: Array, rows: Array) -> Array:
     """`values[rows]` for ascending `rows`, as a slice where they are neighbours."""
-    if len(rows) and int(rows[-1]) - int(rows[0]) + 1 == len(rows):
-        return values[int(rows[0]) : int(rows[-1]) + 1]
-    return values[rows]
+    taken: Array = values[as_slice(rows)]
+    return taken
 
 
 def big_endian_ids(pairs: Array) -> Array:
@@ -116,10 +131,9 @@ class Labels:
         table[used] = [self.code(strings[index]) for index in used.tolist()]
         self._tables[position] = table
 
-    def codes(self, position: int, indexes: Array) -> Array:
-        """Codes for indexes into the string table of segment `position`."""
-        found: Array = self._tables[position][indexes]
-        return found
+    def table(self, position: int) -> Array:
+        """The code of each index into the string table of segment `position`."""
+        return self._tables[position]
 
     def array(self, codes: Array, valid: Array | None = None) -> Any:
         """A dictionary array of `codes`."""
@@ -127,7 +141,7 @@ class Labels:
             if self._array is None:
                 self._array = pa.array(list(self._codes), pa.string())
             dictionary = self._array
-        return pa.DictionaryArray.from_arrays(numbers(codes.astype(np.int32), pa.int32(), valid), dictionary)
+        return pa.DictionaryArray.from_arrays(numbers(np.asarray(codes, np.int32), pa.int32(), valid), dictionary)
 
 
 class LabelSpace:
@@ -142,11 +156,9 @@ class LabelSpace:
 
     def _add(self, position: int, segment: Any, mask: Array | None) -> None:
         """Give codes to the strings that the selected rows of one segment use."""
-        for labels, field in ((self.entity, "entity_idx"), (self.scope, "scope_idx")):
-            indexes = segment.rows[field]
-            used = np.zeros(len(segment.strings), bool)
-            used[indexes if mask is None else indexes[mask]] = True
-            labels.add_table(position, segment.strings, np.flatnonzero(used))
+        used = kernels.used_strings(segment.rows, mask, len(segment.strings))
+        for labels, flags in zip((self.entity, self.scope), used, strict=True):
+            labels.add_table(position, segment.strings, np.flatnonzero(flags))
 
     def add_all(self, view: Any, position: int) -> None:
         """The same for every string of a segment's table, used or not."""
@@ -157,57 +169,87 @@ class LabelSpace:
 
 def gather(view: Any, groups: Any, name: str, labels: LabelSpace) -> Array:
     """Column `name` of the chunk's rows, in the order of its groups: numbers, codes or bytes."""
-    parts = [_gather_one(view.segments[g.segment], g, name, labels) for g in groups]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return _gathered(view, groups, [name], labels)[0][name]
 
 
-def _gather_one(segment: Any, group: Any, name: str, labels: LabelSpace) -> Array:
+def _gathered(
+    view: Any, groups: Any, names: Iterable[str], labels: LabelSpace
+) -> tuple[dict[str, Array], npt.NDArray[np.bool_]]:
+    """The columns by name, and where `causation_id` is not zero, which it is where there is no cause."""
+    sizes = [len(group.rows) for group in groups]
+    values = {name: _room(name, sum(sizes)) for name in names}
+    present = np.empty(sum(sizes), np.uint8)
+    at = 0
+    for group, size in zip(groups, sizes, strict=True):
+        segment, part = view.segments[group.segment], slice(at, at + size)
+        jobs = []
+        for name, out in values.items():
+            if name in _NOT_IN_ROWS:
+                out[part] = _beside(segment, group, name)
+                continue
+            table = getattr(labels, name).table(group.segment) if name in ("entity", "scope") else None
+            form = _FORM_OF.get(name, kernels.Form.COPY)
+            jobs.append(kernels.Job(_FIELD_OF.get(name, name), form, out[part], table))
+        if "causation_id" in values:
+            jobs.append(kernels.Job("causation_id", kernels.Form.PRESENT, present[part]))
+        kernels.gather_rows(segment.rows, as_slice(group.rows), jobs)
+        at += size
+    return values, present.view(bool)
+
+
+def _room(name: str, count: int) -> Array:
+    """An array for `count` values of column `name`."""
+    if name in ID_COLUMNS or name in HASH_COLUMNS:
+        return np.empty((count, base_field(name).type.byte_width), np.uint8)
+    if name in ("entity", "scope", "sequence_source"):
+        return np.empty(count, np.int32)
+    dtype = np.int64 if name == "wall_time" else base_field(name).type.to_pandas_dtype()
+    return np.empty(count, dtype)
+
+
+def _beside(segment: Any, group: Any, name: str) -> Any:
+    """Values of a column that is not in the rows themselves."""
     if name == "segment_id":
-        return np.full(len(group.rows), segment.segment_id, np.uint64)
-    if name == "global_sequence":
-        return take(segment.sequence, group.rows)
-    if name == "sequence_source":
-        return take(segment.source, group.rows)
-    rows = words(segment.rows)
-    if name in ("entity", "scope"):
-        codes: Array = getattr(labels, name).codes(group.segment, take(rows[f"{name}_idx"], group.rows))
-        return codes
-    values = take(rows[_FIELD_OF.get(name, name)], group.rows)
-    if name in ID_COLUMNS:
-        return big_endian_ids(values)
-    if name in HASH_COLUMNS:
-        return np.ascontiguousarray(values).view(np.uint8).reshape(-1, 32)
-    return values
+        return segment.segment_id
+    return take(segment.sequence if name == "global_sequence" else segment.source, group.rows)
+
+
+def index_arrays(
+    view: Any, groups: Any, names: Sequence[str], labels: LabelSpace, corrections: Mapping[int, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Columns by name as Arrow arrays, gathered together; `corrections` are values of frames that contradict their
+    index row.
+    """
+    values, present = _gathered(view, groups, names, labels)
+    for row, given in corrections.items():
+        for name in given.keys() & values.keys():
+            values[name][row] = _encoded(name, given[name], labels)
+            if name == "causation_id":
+                present[row] = any(given[name])
+    return {name: as_arrow(name, found, labels, present) for name, found in values.items()}
 
 
 def index_array(
     view: Any, groups: Any, name: str, labels: LabelSpace, corrections: Mapping[int, Mapping[str, Any]]
 ) -> Any:
-    """Column `name` as an Arrow array; `corrections` are values of frames that contradict their index row."""
-    values = gather(view, groups, name, labels)
-    found = {row: given[name] for row, given in corrections.items() if name in given}
-    if found:
-        values = values.copy()
-        for row, value in found.items():
-            values[row] = _encoded(name, value, labels)
-    return as_arrow(name, values, labels)
+    """One column of `index_arrays`."""
+    return index_arrays(view, groups, [name], labels, corrections)[name]
 
 
 def _encoded(name: str, value: Any, labels: LabelSpace) -> Any:
     if name in ("entity", "scope"):
         return getattr(labels, name).code(value)
+    if name == "wall_time":
+        return min(value, I64_MAX)
     return np.frombuffer(value, np.uint8) if isinstance(value, bytes) else value
 
 
-def as_arrow(name: str, values: Array, labels: LabelSpace) -> Any:
-    """Gathered values of an index column as its Arrow type."""
-    kind = base_field(name).type
+def as_arrow(name: str, values: Array, labels: LabelSpace, present: Array | None = None) -> Any:
+    """Gathered values of an index column as its Arrow type; `present` says which rows have a cause, where known."""
     if name in ("entity", "scope", "sequence_source"):
         return getattr(labels, name).array(values)
     if name == "causation_id":  # zero means no cause (segments.md 5.2)
-        return fixed_binary(values, values.any(axis=1))
+        return fixed_binary(values, values.any(axis=1) if present is None else present)
     if values.ndim == 2:
         return fixed_binary(values)
-    if name == "wall_time":  # beyond the year 292 277 026 the type ends: saturate, as the reference does
-        return numbers(np.minimum(values, np.uint64(I64_MAX)).astype(np.int64), kind)
-    return numbers(values, kind)
+    return numbers(values, base_field(name).type)

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from batpak_analytics.errors import PerformanceWarning
+from batpak_analytics.format.gather import Form, Job, gather_rows, used_strings
 from batpak_analytics.format.hexadecimal import write_hex
 from batpak_analytics.format.payload import (
     MALFORMED,
@@ -58,12 +59,15 @@ __all__ = [
     "SKIPPED",
     "ColumnStats",
     "FieldTable",
+    "Form",
+    "Job",
     "Located",
     "Matched",
     "Survey",
     "check_frames",
     "column_stats",
     "differing_rows",
+    "gather_rows",
     "intern_strings",
     "locate_fields",
     "match_rows",
@@ -78,6 +82,7 @@ __all__ = [
     "take_string",
     "take_uint64",
     "unescape",
+    "used_strings",
     "walk_frames",
     "write_hex",
 ]
@@ -90,6 +95,7 @@ _KERNELS: Final = {
     "compare": ("differing_rows",),
     "survey": ("match_rows", "survey_rows"),
     "strings": ("intern_strings",),
+    "gather": ("gather_rows", "used_strings"),
     "hexadecimal": ("write_hex",),
     "fields": ("locate_fields",),
     "columns": (
