@@ -109,9 +109,7 @@ def _selected(view: Any, selection: Any, frames: bool) -> Iterator[_Flat]:
             segments, rows = segments[kept], rows[kept]
         sizes = None
         if frames:
-            sizes = _looked_up(
-                segments, rows, np.int64, lambda at, found: take(view.segments[at].rows["length"], found)
-            )
+            sizes = _looked_up(segments, rows, np.int64, lambda at, found: _taken(lengths[at], found))
         if len(rows):
             yield _Flat(segments, rows, sizes)
 
@@ -160,7 +158,12 @@ def _looked_up(segments: Rows, rows: Rows, dtype: Any, look: Callable[[int, Rows
 
 
 def _is_selected(mask: Any, rows: Rows) -> Any:
-    return True if mask is None else take(mask, rows)
+    return True if mask is None else _taken(mask, rows)
+
+
+def _taken(values: Any, rows: Rows) -> Any:
+    """`values[rows]`, as a slice where each row follows the one before. In commit order rows may go back and forth."""
+    return take(values, rows) if bool((rows[1:] - rows[:-1] == 1).all()) else values[rows]
 
 
 def _assemble(segments: Rows, rows: Rows) -> Chunk:
