@@ -9,12 +9,13 @@ from typing import Any
 
 import cython
 import numpy as np
-from cython.cimports.batpak_analytics.kernels.wire import Head, is_utf8, read_head, skip_value
+from cython.cimports.batpak_analytics.kernels.wire import Head, is_utf8, read_head, skip_value, start_of
 from cython.cimports.libc.string import memcpy
 
 from batpak_analytics.format.payload import ColumnStats
 
 p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
+p_out = cython.typedef(cython.pointer[cython.uchar])
 index = cython.typedef(cython.Py_ssize_t)
 u64 = cython.typedef(cython.ulonglong)
 i64 = cython.typedef(cython.longlong)
@@ -75,7 +76,7 @@ def _count_int(tally: cython.pointer[Tally], bits: u64, negative: cython.bint) -
 def _tally(data: octets, pos: positions, tally: cython.pointer[Tally]) -> cython.void:
     i: index
     head: Head
-    raw: p_bytes = cython.address(data[0])
+    raw: p_bytes = start_of(data)
     for i in range(pos.shape[0]):
         if not read_head(raw, pos[i], data.shape[0], cython.address(head)):
             tally.counts[NONE] += 1
@@ -115,6 +116,7 @@ def column_stats(data: Any, pos_row: Any) -> ColumnStats:
 def take_bool(data: Any, pos_row: Any) -> tuple[Any, Any]:
     """See ``format.payload.take_bool``."""
     view: octets = np.frombuffer(data, np.uint8)
+    raw: p_bytes = start_of(view)
     pos: positions = np.ascontiguousarray(pos_row, np.int64)
     values = np.zeros(pos.shape[0], np.uint8)
     valid = np.zeros(pos.shape[0], np.uint8)
@@ -124,7 +126,7 @@ def take_bool(data: Any, pos_row: Any) -> tuple[Any, Any]:
     head: Head
     with cython.nogil:
         for i in range(pos.shape[0]):
-            if read_head(cython.address(view[0]), pos[i], view.shape[0], cython.address(head)) and head.type == BOOL:
+            if read_head(raw, pos[i], view.shape[0], cython.address(head)) and head.type == BOOL:
                 out[i] = head.bits
                 good[i] = 1
     return values.view(np.bool_), valid
@@ -134,6 +136,7 @@ def take_bool(data: Any, pos_row: Any) -> tuple[Any, Any]:
 def _take_int(data: Any, pos_row: Any, signed: cython.bint):
     """The bits of the integers that fit ``signed`` or unsigned 64 bits."""
     view: octets = np.frombuffer(data, np.uint8)
+    raw: p_bytes = start_of(view)
     pos: positions = np.ascontiguousarray(pos_row, np.int64)
     values = np.zeros(pos.shape[0], np.uint64)
     valid = np.zeros(pos.shape[0], np.uint8)
@@ -144,7 +147,7 @@ def _take_int(data: Any, pos_row: Any, signed: cython.bint):
     fits: cython.bint
     with cython.nogil:
         for i in range(pos.shape[0]):
-            if read_head(cython.address(view[0]), pos[i], view.shape[0], cython.address(head)) and head.type == INT:
+            if read_head(raw, pos[i], view.shape[0], cython.address(head)) and head.type == INT:
                 fits = head.negative or head.bits < TOP_BIT if signed else not head.negative
                 if fits:
                     out[i] = head.bits
@@ -166,6 +169,7 @@ def take_uint64(data: Any, pos_row: Any) -> tuple[Any, Any]:
 def take_float64(data: Any, pos_row: Any) -> tuple[Any, Any]:
     """See ``format.payload.take_float64``."""
     view: octets = np.frombuffer(data, np.uint8)
+    raw: p_bytes = start_of(view)
     pos: positions = np.ascontiguousarray(pos_row, np.int64)
     values = np.zeros(pos.shape[0], np.float64)
     valid = np.zeros(pos.shape[0], np.uint8)
@@ -175,7 +179,7 @@ def take_float64(data: Any, pos_row: Any) -> tuple[Any, Any]:
     head: Head
     with cython.nogil:
         for i in range(pos.shape[0]):
-            if not read_head(cython.address(view[0]), pos[i], view.shape[0], cython.address(head)):
+            if not read_head(raw, pos[i], view.shape[0], cython.address(head)):
                 continue
             if head.type == FLOAT:
                 out[i] = head.real
@@ -198,7 +202,7 @@ def _measure(
     """Where the contents of each ``kind`` start, and the running total of their sizes."""
     i: index
     head: Head
-    raw: p_bytes = cython.address(data[0])
+    raw: p_bytes = start_of(data)
     for i in range(pos.shape[0]):
         offsets[i + 1] = offsets[i]
         if not read_head(raw, pos[i], data.shape[0], cython.address(head)) or head.type != kind:
@@ -213,6 +217,7 @@ def _measure(
 @cython.cfunc
 def _take_sized(data: Any, pos_row: Any, kind: cython.int):
     view: octets = np.frombuffer(data, np.uint8)
+    raw: p_bytes = start_of(view)
     pos: positions = np.ascontiguousarray(pos_row, np.int64)
     count: index = pos.shape[0]
     offsets = np.zeros(count + 1, np.int64)
@@ -223,16 +228,17 @@ def _take_sized(data: Any, pos_row: Any, kind: cython.int):
     i: index
     with cython.nogil:
         _measure(view, pos, kind, starts, ends, good)
-    taken = np.empty(ends[count], np.uint8)
+    taken = np.empty(ends[count] + 1, np.uint8)  # one more, so that there is a first
     out: cython.uchar[::1] = taken
+    place: p_out = cython.address(out[0])
     with cython.nogil:
         for i in range(count):
             memcpy(
-                cython.address(out[0]) + ends[i],
-                cython.address(view[0]) + starts[i],
+                place + ends[i],
+                raw + starts[i],
                 cython.cast(cython.size_t, ends[i + 1] - ends[i]),
             )
-    return offsets, taken, valid
+    return offsets, taken[: ends[count]], valid
 
 
 def take_string(data: Any, pos_row: Any) -> tuple[Any, Any, Any]:
@@ -248,6 +254,7 @@ def take_binary(data: Any, pos_row: Any) -> tuple[Any, Any, Any]:
 def take_spans(data: Any, pos_row: Any) -> tuple[Any, Any]:
     """See ``format.payload.take_spans``."""
     view: octets = np.frombuffer(data, np.uint8)
+    raw: p_bytes = start_of(view)
     pos: positions = np.ascontiguousarray(pos_row, np.int64)
     starts = np.array(pos, np.int64)
     ends = np.empty(pos.shape[0], np.int64)
@@ -257,7 +264,7 @@ def take_spans(data: Any, pos_row: Any) -> tuple[Any, Any]:
     json: cython.bint = True
     with cython.nogil:
         for i in range(pos.shape[0]):
-            stop[i] = skip_value(cython.address(view[0]), pos[i], view.shape[0], 0, cython.address(json))
+            stop[i] = skip_value(raw, pos[i], view.shape[0], 0, cython.address(json))
             if stop[i] < 0:
                 first[i] = -1
     return starts, ends

@@ -11,6 +11,7 @@ from typing import Any
 import cython
 import numpy as np
 from cython.cimports.batpak_analytics.kernels.escape import Row
+from cython.cimports.batpak_analytics.kernels.wire import start_of
 from cython.cimports.libc.string import memcmp, memcpy
 
 from batpak_analytics.format.layout import FOOTER_DTYPE, FRAME_DTYPE
@@ -188,7 +189,7 @@ def differing_rows(buffer: Any, frames: Any, entries: Any, numbers: Any, text: A
         raise ValueError("frames and numbers differ in length. Pass one row number for each frame.")
     with cython.nogil:
         _compare(
-            cython.address(data[0]),
+            start_of(data),
             data.shape[0],
             cython.cast(p_row, cython.address(rows[0])),
             places,

@@ -11,6 +11,7 @@ from typing import Any
 
 import cython
 import numpy as np
+from cython.cimports.batpak_analytics.kernels.wire import start_of
 from cython.cimports.libc.string import memcpy
 
 from batpak_analytics.format import rows as readable
@@ -256,7 +257,7 @@ def unescape(buffer: Any, frames: Any) -> tuple[Any, Any]:
     offsets = np.zeros(len(rows) + 1, np.int64)
     data: cython.const[cython.uchar][::1] = view
     raw: cython.const[cython.uchar][::1] = rows.view(np.uint8)
-    first: p_row = cython.cast(p_row, cython.address(raw[0]))
+    first: p_row = cython.cast(p_row, start_of(raw))
     count: index = len(rows)
     done: index = 0
     total: u64 = data.shape[0]
@@ -265,7 +266,7 @@ def unescape(buffer: Any, frames: Any) -> tuple[Any, Any]:
     bounds: cython.longlong[::1] = offsets
     while done < count:
         with cython.nogil:
-            done += _copy_payloads(cython.address(data[0]), total, first + done, cython.address(out[0]), bounds[done:])
+            done += _copy_payloads(start_of(data), total, first + done, cython.address(out[0]), bounds[done:])
         if done < count:
             stored = readable.stored_payload(view.data, rows[done])
             taken[bounds[done] : bounds[done] + len(stored)] = np.frombuffer(stored, np.uint8)

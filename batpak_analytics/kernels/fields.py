@@ -11,7 +11,7 @@ from typing import Any
 
 import cython
 import numpy as np
-from cython.cimports.batpak_analytics.kernels.wire import Head, hash_bytes, is_utf8, read_head, skip_value
+from cython.cimports.batpak_analytics.kernels.wire import Head, hash_bytes, is_utf8, read_head, skip_value, start_of
 from cython.cimports.libc.string import memcmp, memcpy
 
 from batpak_analytics.format import payload as readable
@@ -334,7 +334,7 @@ def locate_fields(data: Any, offsets: Any, table: Any, present: Any = None, ends
         full = names.count >= table.max_fields
         with cython.nogil:
             done = _scan(
-                cython.address(raw[0]),
+                start_of(raw),
                 raw.shape[0],
                 starts,
                 stops,

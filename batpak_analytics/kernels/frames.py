@@ -12,7 +12,7 @@ from typing import Any
 import cython
 import numpy as np
 from cython.cimports.batpak_analytics.kernels.escape import Row, read_ints, skip_ints
-from cython.cimports.batpak_analytics.kernels.wire import is_utf8
+from cython.cimports.batpak_analytics.kernels.wire import is_utf8, start_of
 from cython.cimports.libc.string import memcmp, memcpy, memset
 
 from batpak_analytics.format import rows as readable
@@ -400,11 +400,11 @@ def _parsed(buffer: Any, offsets: Any, lengths: Any, check_crc: cython.bint, pay
     unusual: index
     with cython.nogil:
         unusual = _parse_all(
-            cython.address(data[0]),
+            start_of(data),
             start_view,
             size_view,
             statuses,
-            cython.cast(p_row, cython.address(raw[0])),
+            cython.cast(p_row, start_of(raw)),
             place,
             bound_view,
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import cython
 import numpy as np
-from cython.cimports.batpak_analytics.kernels.wire import hash_bytes
+from cython.cimports.batpak_analytics.kernels.wire import hash_bytes, start_of
 from cython.cimports.libc.string import memcmp
 
 p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
@@ -116,12 +116,10 @@ def intern_strings(buffer: Any, starts: Any, sizes: Any) -> tuple[Any, list[byte
     done: index = 0
     while done < firsts.shape[0]:
         with cython.nogil:
-            done = _intern(
-                cython.address(data[0]), total, firsts, lengths, code_view, rows, slots, cython.address(known), done
-            )
+            done = _intern(start_of(data), total, firsts, lengths, code_view, rows, slots, cython.address(known), done)
         if done < firsts.shape[0]:
             slots = np.full(4 * slots.shape[0], EMPTY, np.uint32)
-            _refill(cython.address(data[0]), total, firsts, lengths, rows, slots, known)
+            _refill(start_of(data), total, firsts, lengths, rows, slots, known)
     row: index
     strings: list = []
     for row in used[:known].tolist():

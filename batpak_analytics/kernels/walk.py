@@ -11,6 +11,7 @@ from typing import Any
 
 import cython
 import numpy as np
+from cython.cimports.batpak_analytics.kernels.wire import start_of
 
 from batpak_analytics.format.layout import MAX_FRAME_PAYLOAD
 
@@ -324,9 +325,9 @@ def walk_frames(buffer: Any, start: int, end: int, limit: int = MAX_FRAME_PAYLOA
     chunks: list = [(offsets[:0], lengths[:0])]
     while why == PENDING:
         with cython.nogil:
-            found = _hop(cython.address(bytes_view[0]), at, stop, most, starts, sizes, cython.address(why))
+            found = _hop(start_of(bytes_view), at, stop, most, starts, sizes, cython.address(why))
         statuses = np.full(found, PENDING, np.uint8)
-        _settle(view, cython.address(bytes_view[0]), offsets[:found], lengths[:found], statuses)
+        _settle(view, start_of(bytes_view), offsets[:found], lengths[:found], statuses)
         bad = np.flatnonzero(statuses)
         if bad.size:
             found = bad[0]
@@ -363,9 +364,9 @@ def check_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True
     if starts.shape != sizes.shape:
         raise ValueError("offsets and lengths differ in length. Pass one length for each offset.")
     statuses = np.empty(len(starts), np.uint8)
-    _place(cython.address(bytes_view[0]), bytes_view.shape[0], starts, sizes, statuses)
+    _place(start_of(bytes_view), bytes_view.shape[0], starts, sizes, statuses)
     if check_crc:
-        _settle(view, cython.address(bytes_view[0]), starts, sizes, statuses)
+        _settle(view, start_of(bytes_view), starts, sizes, statuses)
     else:
         statuses[statuses == PENDING] = OK
     return statuses

@@ -20,6 +20,7 @@ cdef struct Head:
     Py_ssize_t start  # the first byte after the head
     Py_ssize_t size  # bytes of a str, bin or ext; items of an array; keys plus values of a map
 
+cdef const unsigned char* start_of(const unsigned char[::1] view) noexcept nogil
 cdef bint is_utf8(const unsigned char* data, Py_ssize_t at, Py_ssize_t end) noexcept nogil
 cdef bint read_head(const unsigned char* data, Py_ssize_t at, Py_ssize_t end, Head* head) noexcept nogil
 cdef Py_ssize_t skip_value(

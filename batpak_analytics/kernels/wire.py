@@ -72,6 +72,11 @@ def _sequence_size(data: p_bytes, at: cython.Py_ssize_t, end: cython.Py_ssize_t)
     return size
 
 
+def start_of(view):
+    """Where the bytes of a buffer begin; nowhere, for an empty one."""
+    return cython.address(view[0]) if view.shape[0] else cython.NULL
+
+
 def is_utf8(data, at, end):
     """Whether ``data[at:end]`` is valid UTF-8, as Rust and Python judge it."""
     size: cython.int
