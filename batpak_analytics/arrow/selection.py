@@ -118,7 +118,7 @@ def _conditions(view: Any, position: int, criteria: Criteria) -> Iterable[Mask]:
     """One mask for each restriction that does not hold for the segment as a whole."""
     segment = view.segments[position]
     rows = segment.rows  # and no sequence before it is needed: numbers cost a pass over the index image
-    if segment.excluded.any():
+    if segment.hides_rows:
         yield ~segment.excluded
     if not criteria.system:
         yield from _without_lifecycle(segment)

@@ -7,6 +7,7 @@ different events that share an id are both shown.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from batpak_analytics.engine.segments import SegmentScan
 from batpak_analytics.model import Finding
 
 
-def drop_duplicates(scans: list[SegmentScan], sequences: list[Any], excluded: list[Any], problems: Problems) -> None:
-    """Set `excluded` for every row that a later row repeats."""
+def drop_duplicates(
+    scans: list[SegmentScan], numbers: Callable[[], list[Any]], excluded: list[Any], problems: Problems
+) -> None:
+    """Set `excluded` for every row that a later row repeats; `numbers` is asked for the sequences only then."""
     folded = [_fold(scan.rows["event_id"]) for scan in scans]
     if not folded:
         return
@@ -26,7 +29,7 @@ def drop_duplicates(scans: list[SegmentScan], sequences: list[Any], excluded: li
     repeated = ordered[1:][ordered[1:] == ordered[:-1]]
     if len(repeated) == 0:
         return
-    candidates = []
+    candidates, sequences = [], numbers()
     for index, fold in enumerate(folded):
         candidates += [(index, int(row)) for row in np.flatnonzero(np.isin(fold, repeated))]
     candidates.sort(key=lambda place: int(sequences[place[0]][place[1]]))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -44,24 +43,37 @@ class Numbering:
     def __init__(
         self,
         scans: list[SegmentScan],
-        load_image: Callable[[], IndexImage | None],
+        load_image: Callable[[Problems], IndexImage | None],
         hidden: HiddenRanges,
         problems: Problems,
     ) -> None:
         self._scans, self._load_image, self._hidden, self._problems = scans, load_image, hidden, problems
         self._lock = threading.RLock()
+        self._found: dict[str, Any] = {}
 
-    def settle(self) -> None:
-        """Find everything out, so that the findings are complete."""
-        with self._lock:
-            assert self._numbers
-            assert self.excluded is not None
+    def _once(self, name: str, find: Callable[[], Any]) -> Any:
+        """What `find` gives, found by one thread and kept.
 
-    @cached_property
+        Not a `cached_property`: before Python 3.12 that holds a lock of its own, and two locks can deadlock.
+        """
+        if name not in self._found:
+            with self._lock:
+                if name not in self._found:
+                    self._found[name] = find()
+        return self._found[name]
+
+    def settle(self) -> Problems:
+        """Find everything out; what was found wrong on the way."""
+        _ = self._numbers, self._masks
+        return self._problems
+
+    @property
     def _numbers(self) -> tuple[list[Any], list[Any]]:
-        with self._lock:
-            done: tuple[list[Any], list[Any]] | None = self.__dict__.get("_numbers")  # by another thread, meanwhile
-            return assign_sequences(self._scans, self._load_image()) if done is None else done
+        found: tuple[list[Any], list[Any]] = self._once("numbers", self._find_numbers)
+        return found
+
+    def _find_numbers(self) -> tuple[list[Any], list[Any]]:
+        return assign_sequences(self._scans, self._load_image(self._problems))
 
     def sequence(self, segment: int) -> Any:
         """The global sequence of each row."""
@@ -71,21 +83,30 @@ class Numbering:
         """Where each number came from."""
         return self._numbers[1][segment]
 
-    @cached_property
-    def excluded(self) -> list[Any]:
-        """For each segment, which rows are never shown."""
-        with self._lock:
-            done: list[Any] | None = self.__dict__.get("excluded")
-            return self._find_excluded() if done is None else done
+    def hides(self, segment: int) -> bool:
+        """Whether any row is never shown."""
+        masks = self._masks
+        return masks is not None and bool(masks[segment].any())
 
-    def _find_excluded(self) -> list[Any]:
+    def excluded(self, segment: int) -> Any:
+        """Which rows are never shown."""
+        masks = self._masks
+        return np.broadcast_to(False, len(self._scans[segment].rows)) if masks is None else masks[segment]
+
+    @property
+    def _masks(self) -> list[Any] | None:
+        """For each segment, which rows are never shown; None where all are."""
+        found: list[Any] | None = self._once("masks", self._find_masks)
+        return found
+
+    def _find_masks(self) -> list[Any] | None:
         unique = self._ids_differ()
         if unique and not self._hidden.ranges:
-            return [np.broadcast_to(False, len(scan.rows)) for scan in self._scans]
-        sequences, sources = self._numbers
-        found = hidden_rows(self._scans, sequences, sources, self._hidden, self._problems)
+            return None
+        numbers = self._numbers if self._hidden.ranges else ([], [])
+        found = hidden_rows(self._scans, *numbers, self._hidden, self._problems)
         if not unique:
-            drop_duplicates(self._scans, sequences, found, self._problems)
+            drop_duplicates(self._scans, lambda: self._numbers[0], found, self._problems)
         return found
 
     def _ids_differ(self) -> bool:
@@ -106,9 +127,13 @@ class Numbering:
             before = np.concatenate([before, last]) if going_on else last
         return True
 
-    @cached_property
+    @property
     def runs(self) -> tuple[Run, ...]:
         """Row ranges in commit order: by global sequence, and by place in the files where numbers repeat."""
+        found: tuple[Run, ...] = self._once("runs", self._find_runs)
+        return found
+
+    def _find_runs(self) -> tuple[Run, ...]:
         filled = [index for index, scan in enumerate(self._scans) if len(scan.rows)]
         sequences = self._numbers[0]
         if self._ascending(filled):

@@ -42,7 +42,22 @@ class Problems:
             self.add(finding)
 
     @property
+    def by_place(self) -> dict[tuple[Any, ...], Finding]:
+        """All findings so far, each under what makes it one and the same."""
+        with self._lock:
+            return dict(self._found)
+
+    @property
     def findings(self) -> tuple[Finding, ...]:
         """All findings so far."""
         with self._lock:
             return tuple(self._found.values())
+
+
+def together(*parts: Problems) -> tuple[Finding, ...]:
+    """The findings of all `parts`, in their order, each once."""
+    found: dict[tuple[Any, ...], Finding] = {}
+    for part in parts:
+        for key, finding in part.by_place.items():
+            found.setdefault(key, finding)
+    return tuple(found.values())

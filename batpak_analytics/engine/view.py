@@ -18,7 +18,7 @@ from batpak_analytics.engine.filesystem import DescriptorCache
 from batpak_analytics.engine.listing import Listing, take_listing
 from batpak_analytics.engine.mapping import SegmentFile
 from batpak_analytics.engine.numbering import Numbering, Run
-from batpak_analytics.engine.problems import Problems
+from batpak_analytics.engine.problems import Problems, together
 from batpak_analytics.engine.segments import SegmentScan
 from batpak_analytics.engine.sequences import load_image
 from batpak_analytics.engine.sidecar_state import check_names, check_strings, load_keyset
@@ -66,7 +66,12 @@ class SegmentRows:
     @property
     def excluded(self) -> Any:
         """True for rows that are never shown: hidden by a cancelled fence, or a second copy of the same event."""
-        return self.numbering.excluded[self.position]
+        return self.numbering.excluded(self.position)
+
+    @property
+    def hides_rows(self) -> bool:
+        """Whether `excluded` is True anywhere; cheaper to ask than `excluded`."""
+        return self.numbering.hides(self.position)
 
     @property
     def mapped(self) -> bool:
@@ -88,6 +93,7 @@ class View:
     keyset: Keyset | None
     hidden: HiddenRanges
     listing: Listing
+    opening: Problems
     problems: Problems
     descriptors: DescriptorCache
     cache: dict[Any, Any] = field(default_factory=dict)
@@ -96,8 +102,7 @@ class View:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What was found wrong so far, by the open and by the reads since."""
-        self.numbering.settle()
-        return self.problems.findings
+        return together(self.opening, self.numbering.settle(), self.problems)
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -112,7 +117,8 @@ class View:
     @property
     def event_count(self) -> int:
         """Visible events, the store's own lifecycle events included."""
-        return sum(len(segment.rows) - int(segment.excluded.sum()) for segment in self.segments)
+        count = sum(len(segment.rows) for segment in self.segments)
+        return count - sum(int(segment.excluded.sum()) for segment in self.segments if segment.hides_rows)
 
     @property
     def last_sequence(self) -> int | None:
@@ -153,12 +159,13 @@ def build_view(
     keyset = load_keyset(listing, problems)
     found = settle_open_batches(resolve_segments(listing, problems, scans))
     check_strings(found, problems)
-    numbering = Numbering(found, partial(load_image, listing, problems), hidden, problems)
+    numbering = Numbering(found, partial(load_image, listing), hidden, Problems(on_damage))
     if on_damage == "raise":
         numbering.settle()
     _forget(scans, found)
     segments = tuple(_segment_rows(scan, listing, numbering, position) for position, scan in enumerate(found))
-    return View(str(path), segments, numbering, keyset, hidden, listing, problems, descriptors)
+    met = Problems(on_damage)
+    return View(str(path), segments, numbering, keyset, hidden, listing, problems, met, descriptors)
 
 
 def require_directory(path: Path) -> None:

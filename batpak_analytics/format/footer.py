@@ -23,6 +23,8 @@ from batpak_analytics.format.survey import Survey, survey_rows
 
 Entries = npt.NDArray[np.void]
 _read_strings = codec.sequence(codec.read_str)
+# A larger table is read one string at a time: what is no table must not grow in memory.
+_LARGEST_QUICK_TABLE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,8 @@ def _strings(view: memoryview, place: _Geometry) -> list[str]:
     # a huge file, so the copy is bounded by the file itself and read as strings only.
     table = bytes(view[place.frames_end : place.entries_start])
     try:
-        quick = msgpack.unpackb(table, use_list=True)
-    except (ValueError, msgpack.UnpackException):
+        quick = msgpack.unpackb(table, use_list=True) if len(table) <= _LARGEST_QUICK_TABLE else None
+    except (ValueError, TypeError, OverflowError, msgpack.UnpackException):
         quick = None  # something is wrong, and the reader below says what
     if isinstance(quick, list) and all(type(one) is str for one in quick):
         return quick

@@ -106,7 +106,7 @@ def view_of(directory: Path, *groups: Sequence[Event], broken: Breakage | None =
 def in_runs(view: View, runs: Sequence[Run]) -> View:
     """The view with another commit order."""
     numbering = copy.copy(view.numbering)
-    numbering.__dict__["runs"] = tuple(runs)
+    numbering._found = {**view.numbering._found, "runs": tuple(runs)}
     return replace(view, numbering=numbering, cache={})
 
 
