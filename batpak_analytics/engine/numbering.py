@@ -24,7 +24,7 @@ from batpak_analytics.format.sidecars.image import IndexImage
 from batpak_analytics.format.sidecars.visibility import HiddenRanges
 from batpak_analytics.format.survey import MAX_ALIKE, id_words, ids_differ
 
-TIME = np.uint64(16)
+TIME = 16
 """Above these bits of its upper half, an id that is a UUIDv7 holds the milliseconds."""
 
 
@@ -111,20 +111,23 @@ class Numbering:
 
     def _ids_differ(self) -> bool:
         """Whether no two events share an id, as far as their order shows it; False asks for a closer look."""
-        before = np.empty((0, 2), np.uint64)  # the ids of the last moment so far
+        moment: list[Any] = []  # the ids of the segments that hold the last moment so far
+        reached = 0
         for scan in self._scans:
             if not len(scan.rows):
                 continue
             if not (scan.survey or kernels.survey_rows(scan.rows)).ids_differ:
                 return False
-            # The events of one moment may stand on both sides of the edge between two segments.
             words = id_words(scan.rows["event_id"])
-            first = _of_one_moment(words[:MAX_ALIKE], 0)
-            if len(before) and not ids_differ(np.concatenate([before, first])):
+            first, last = int(words[0, 1]) >> TIME, int(words[-1, 1]) >> TIME
+            if moment and first < reached:
                 return False
-            last = _of_one_moment(words[-MAX_ALIKE:], -1)
-            going_on = len(before) and len(last) == len(words) and last[0, 1] >> TIME == before[0, 1] >> TIME
-            before = np.concatenate([before, last]) if going_on else last
+            # The events of one moment may stand on both sides of the edge between two segments.
+            same = bool(moment) and first == reached
+            if same and not ids_differ(_of_one_moment([*moment, words[:MAX_ALIKE]], reached)):
+                return False
+            moment = [*(moment if same and last == reached else ()), words[-MAX_ALIKE:]]
+            reached = last
         return True
 
     @property
@@ -158,7 +161,7 @@ class Numbering:
         return True
 
 
-def _of_one_moment(words: Any, at: int) -> Any:
-    """The ids that have the time of the one at `at`."""
-    times = words[:, 1] >> TIME
-    return words[times == times[at]]
+def _of_one_moment(parts: list[Any], time: int) -> Any:
+    """The ids that have this time."""
+    words = np.concatenate(parts)
+    return words[words[:, 1] >> np.uint64(TIME) == time]

@@ -41,6 +41,7 @@ from batpak_analytics.format.segment import SegmentHeader, read_segment_header
 NEWBORN_BYTES = 57
 # And this long at most: 8 bytes and a header with the longest id.
 BARE_HEADER_BYTES = 65
+USUAL_HEAD_BYTES = 128
 # Between two events the writer leaves at most the COMMIT of one batch and the BEGIN of the next.
 MARKERS_IN_A_GAP = 8
 
@@ -101,9 +102,8 @@ def scan_segment(listed: ListedSegment, problems: Problems, *, last: bool) -> Se
 
 
 def _header(listed: ListedSegment, footer: FooterResult, problems: Problems, *, last: bool) -> SegmentHeader | None:
-    size = min(listed.file.size_bytes, SEGMENT_PREFIX_SIZE + MAX_SEGMENT_HEADER)
     try:
-        header = read_segment_header(bytes(listed.file.window(0, size)))
+        header = read_segment_header(_head(listed))
     except FormatError as error:
         unborn = last and listed.file.size_bytes < NEWBORN_BYTES
         # The reference never reads the header of a segment whose footer is good.
@@ -119,6 +119,15 @@ def _header(listed: ListedSegment, footer: FooterResult, problems: Problems, *, 
         action = "It may have been copied or renamed by hand; its place among the segments may be wrong."
         problems.add(finding(listed, "warning", "segment-name", 0, meaning, action))
     return header
+
+
+def _head(listed: ListedSegment) -> bytes:
+    """The file's first bytes: as many as a usual header has, or as many as the longest where this one says so."""
+    size = listed.file.size_bytes
+    head = bytes(listed.file.window(0, min(size, USUAL_HEAD_BYTES)))
+    if int.from_bytes(head[4:SEGMENT_PREFIX_SIZE], "big") <= len(head) - SEGMENT_PREFIX_SIZE:
+        return head
+    return bytes(listed.file.window(0, min(size, SEGMENT_PREFIX_SIZE + MAX_SEGMENT_HEADER)))
 
 
 def _scan_frames(listed: ListedSegment, header: SegmentHeader | None, end: int) -> FrameScan:
@@ -167,7 +176,7 @@ def _from_footer(
         )  # fmt: skip
         return None
     return SegmentScan(
-        listed, rows, footer.strings, np.broadcast_to(True, len(rows)), str(footer.state.value), start,
+        listed, rows, footer.strings, np.ones(len(rows), bool), str(footer.state.value), start,
         footer.frames_end, header.created_ns if header else 0, survey=survey,
     )  # fmt: skip
 
@@ -183,9 +192,11 @@ def _contradiction(
         if not survey.in_order:
             outside = (lengths < FRAME_HEADER_SIZE) | (offsets < start) | (offsets > max(end - FRAME_HEADER_SIZE, 0))
             return "a row points outside the frames" if outside.any() else "rows overlap or are out of order"
-        last = int(offsets[-1]) + int(lengths[-1])
-        if int(offsets[0]) < start or last > end:
+        first, last = int(offsets[0]), int(offsets[-1]) + int(lengths[-1])
+        if first < start or last > end:
             return "a row points outside the frames"
+        if not len(survey.gaps) and (first, last) == (start, end):
+            return None
         before = survey.gaps - 1
         lows = np.array([start, *(offsets[before] + lengths[before]).tolist(), last], np.uint64)
         highs = np.array([offsets[0], *offsets[survey.gaps].tolist(), end], np.uint64)

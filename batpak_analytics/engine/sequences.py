@@ -51,7 +51,7 @@ def load_image(listing: Listing, problems: Problems) -> IndexImage | None:
 
 
 def assign_sequences(scans: list[SegmentScan], image: IndexImage | None) -> tuple[list[Any], list[Any]]:
-    """(sequence, source) of each segment's rows, in the order given; either may be a read-only view.
+    """(sequence, source) of each segment's rows, in the order given; the first may be a read-only view.
 
     Rows that neither image nor footer numbers get the highest number seen so far plus one, in file order; with an
     image, counting starts at its allocator (sidecars spec 6.3 to 6.5).
@@ -63,9 +63,9 @@ def assign_sequences(scans: list[SegmentScan], image: IndexImage | None) -> tupl
         count = len(scan.rows)
         found = known.all_of(scan) if known is not None and count else None
         if found is not None:
-            sequence, source = found, np.broadcast_to(np.uint8(FROM_IMAGE), count)
+            sequence, source = found, np.full(count, FROM_IMAGE, np.uint8)
         elif known is None and scan.survey is not None:
-            sequence, source = scan.rows["global_sequence"], np.broadcast_to(np.uint8(FROM_FOOTER), count)
+            sequence, source = scan.rows["global_sequence"], np.full(count, FROM_FOOTER, np.uint8)
         else:
             sequence = scan.rows["global_sequence"].astype(np.uint64)
             source = np.where(scan.numbered, FROM_FOOTER, SYNTHESISED).astype(np.uint8)

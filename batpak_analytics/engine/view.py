@@ -163,7 +163,8 @@ def build_view(
     if on_damage == "raise":
         numbering.settle()
     _forget(scans, found)
-    segments = tuple(_segment_rows(scan, listing, numbering, position) for position, scan in enumerate(found))
+    highest = listing.highest_id
+    segments = tuple(_segment_rows(scan, highest, numbering, position) for position, scan in enumerate(found))
     met = Problems(on_damage)
     return View(str(path), segments, numbering, keyset, hidden, listing, problems, met, descriptors)
 
@@ -182,9 +183,9 @@ def require_directory(path: Path) -> None:
         )
 
 
-def _segment_rows(scan: SegmentScan, listing: Listing, numbering: Numbering, position: int) -> SegmentRows:
+def _segment_rows(scan: SegmentScan, highest_id: int, numbering: Numbering, position: int) -> SegmentRows:
     listed = scan.listed
-    sealed = listed.segment_id != listing.highest_id or scan.footer_state == "trusted"
+    sealed = listed.segment_id != highest_id or scan.footer_state == "trusted"
     return SegmentRows(
         listed.segment_id, listed.file.path.name, str(listed.file.path),
         "moved-aside" if listed.moved_aside else "sealed" if sealed else "tail",

@@ -116,7 +116,7 @@ def _strings(view: memoryview, place: _Geometry) -> list[str]:
         quick = msgpack.unpackb(table, use_list=True) if len(table) <= _LARGEST_QUICK_TABLE else None
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException):
         quick = None  # something is wrong, and the reader below says what
-    if isinstance(quick, list) and all(type(one) is str for one in quick):
+    if isinstance(quick, list) and not {*map(type, quick)} - {str}:
         return quick
     return _read_strings(codec.Cursor(table, base=place.frames_end))
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import msgpack
 
 from batpak_analytics.errors import FormatError, LimitError, TruncatedError
 from batpak_analytics.format import codec, layout
@@ -50,6 +53,14 @@ def canonical_name(segment_id: int) -> str:
     return f"{segment_id:0{layout.SEGMENT_NAME_DIGITS}}.{layout.SEGMENT_EXTENSION}"
 
 
+_LONGEST_USUAL_HEADER = 64
+_FOUR_FIELDS = b"\x84"
+_MOST = {
+    "version": layout.U16_MAX,
+    "flags": layout.U16_MAX,
+    "created_ns": layout.I64_MAX,
+    "segment_id": layout.U64_MAX,
+}
 _read_header = codec.Struct(
     "the segment header",
     {
@@ -59,6 +70,20 @@ _read_header = codec.Struct(
         "segment_id": codec.read_u64,
     },
 )
+
+
+def _quick_fields(body: bytes) -> Mapping[str, int] | None:
+    """The fields of a header as batpak writes it; None for any other, which the codec then judges."""
+    if len(body) > _LONGEST_USUAL_HEADER or body[:1] != _FOUR_FIELDS:
+        return None
+    try:
+        fields: dict[str, int] = msgpack.unpackb(body)
+    except (ValueError, TypeError, OverflowError, msgpack.UnpackException):
+        return None
+    if fields.keys() != _MOST.keys():
+        return None
+    usual = all(type(value) is int and 0 <= value <= _MOST[name] for name, value in fields.items())
+    return fields if usual else None
 
 
 def read_segment_header(buf: Any) -> SegmentHeader:
@@ -75,9 +100,8 @@ def read_segment_header(buf: Any) -> SegmentHeader:
     if frames_start > len(view):
         raise TruncatedError("the file ends inside the segment header", offset=len(view))
     body = bytes(view[layout.SEGMENT_PREFIX_SIZE : frames_start])
-    header = SegmentHeader(
-        **_read_header(codec.Cursor(body, base=layout.SEGMENT_PREFIX_SIZE)), frames_start=frames_start
-    )
+    fields = _quick_fields(body) or _read_header(codec.Cursor(body, base=layout.SEGMENT_PREFIX_SIZE))
+    header = SegmentHeader(**fields, frames_start=frames_start)
     if header.version != layout.SEGMENT_VERSION:
         raise FormatError(
             "unsupported segment version", offset=8, expected=layout.SEGMENT_VERSION, actual=header.version

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from batpak_analytics.engine.sequences import FROM_FOOTER, FROM_IMAGE, SYNTHESISED
+from batpak_analytics.model import Finding
 from batpak_analytics.reader import open_reader
 from tests.engine.building import make_event, numbers, rules, shown, three_segments, write_store
 
@@ -92,3 +94,38 @@ def test_numbers_out_of_file_order_are_shown_in_commit_order(tmp_path: Path) -> 
     assert numbers(view) == [6, 7, 8, 3, 4, 5, 0, 1, 2]
     assert view.last_sequence == 8
     assert make_event(0).position.clock == 0
+
+
+def test_findings_come_in_one_order_whenever_they_are_met(fixture_stores: Path, tmp_path: Path) -> None:
+    store = copy_of(fixture_stores / "segments", tmp_path / "store")
+    (store / "index.fbati").unlink()
+    (store / "index.fbati").write_bytes(b"no image")
+    met = Finding("error", "frame-crc", 1, "000001.fbat", 57, "Met while reading.", "None.")
+    early, late = open_reader(store).view, open_reader(store).view
+    assert late.findings
+    for view in (early, late):
+        view.note(met)
+    assert early.findings == late.findings
+    assert [one.rule for one in early.findings] == ["image-unusable", "frame-crc"]
+
+
+def test_a_count_looks_at_no_image_even_where_ids_are_in_no_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise AssertionError("the image was read")
+
+    segments = three_segments()
+    segments[0].events.reverse()
+    monkeypatch.setattr("batpak_analytics.engine.view.load_image", refused)
+    reader = open_reader(write_store(tmp_path / "store", segments))
+    assert reader.events(system=True).count() == reader.view.event_count == 9
+
+
+def test_threads_that_ask_at_once_get_one_answer(fixture_stores: Path) -> None:
+    for _ in range(20):
+        view = open_reader(fixture_stores / "hidden").view
+        asked = [lambda v=view: v.findings, lambda v=view: v.segments[0].excluded, lambda v=view: v.runs] * 2
+        with ThreadPoolExecutor(6) as pool:
+            answers = [one.result(timeout=60) for one in [pool.submit(ask) for ask in asked]]
+        assert answers[1] is answers[4] and answers[2] is answers[5]
