@@ -1,19 +1,22 @@
 """From selected rows to chunks in commit order: what one record batch will be made of.
 
 Commit order runs over the view's runs, which may be as short as one row. Inside a segment rows are read in file order,
-so a chunk groups its rows by segment and remembers how to put them back.
+so a chunk groups its rows by segment and remembers how to put them back. In a store that nothing has rearranged, runs
+are whole segments: their rows stay slices from here to the kernels, and nothing is done for a single row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from batpak_analytics.arrow.columns import take
+from batpak_analytics.arrow.columns import as_slice, take
 
 Rows = npt.NDArray[np.int64]
 
@@ -21,15 +24,15 @@ MAX_CHUNK_BYTES = 32 * 1024 * 1024
 """Frame bytes in one chunk, so that memory stays bounded however large the events are."""
 
 BLOCK_ROWS = 65_536
-"""Rows of runs expanded at a time."""
+"""Rows of runs looked at together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Rows of one segment (by position in the view), ascending."""
+    """Rows of one segment (by position in the view), ascending: a slice where they are neighbours."""
 
     segment: int
-    rows: Rows
+    rows: slice | Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,23 +44,69 @@ class Chunk:
     count: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class _Spans:
+    """Neighbouring rows of segments, span after span, no segment twice: `(segment, start, stop)`."""
+
+    def __init__(self, view: Any, spans: list[tuple[int, int, int]]) -> None:
+        self.view, self.spans = view, spans
+        self.count = sum(stop - start for _, start, stop in spans)
+
+    def fitting(self, max_rows: int, max_bytes: int) -> tuple[int, int]:
+        """How many of the first rows fit, and the bytes of their frames (with what stands between them)."""
+        count = size = 0
+        for segment, start, stop in self.spans:
+            rows = self.view.segments[segment].rows
+            first, end = int(rows["offset"][start]), min(stop, start + max_rows - count)
+            most = max_bytes - size + first
+            fits = bisect_right(range(start, end), most, key=partial(_end, rows))
+            if fits:
+                size += _end(rows, start + fits - 1) - first
+            count += fits
+            if start + fits < stop:
+                break
+        return count, size
+
+    def cut(self, count: int) -> tuple[_Spans, _Spans]:
+        """The first `count` rows and the others."""
+        for number, (segment, start, stop) in enumerate(self.spans):
+            if count < stop - start:
+                first = [*self.spans[:number], *([(segment, start, start + count)] if count else [])]
+                return _Spans(self.view, first), _Spans(
+                    self.view, [(segment, start + count, stop), *self.spans[number + 1 :]]
+                )
+            count -= stop - start
+        return self, _Spans(self.view, [])
+
+    def flat(self) -> tuple[Rows, Rows]:
+        """The segment and the row number of each row."""
+        return _expanded(self.spans)
+
+
 class _Flat:
-    """Rows in commit order, each with its segment and, where it matters, the bytes of its frame."""
+    """Rows in any order, each with its segment and the bytes of its frame."""
 
-    segments: Rows
-    rows: Rows
-    sizes: Rows | None
+    def __init__(self, segments: Rows, rows: Rows, ends: Rows) -> None:
+        self.segments, self.rows, self.ends = segments, rows, ends  # `ends`: the running total of the bytes
+        self.count = len(rows)
 
-    def part(self, start: int, stop: int | None) -> _Flat:
-        sizes = None if self.sizes is None else self.sizes[start:stop]
-        return _Flat(self.segments[start:stop], self.rows[start:stop], sizes)
+    def fitting(self, max_rows: int, max_bytes: int) -> tuple[int, int]:
+        """How many of the first rows fit, and the bytes of their frames."""
+        count = min(max_rows, int(np.searchsorted(self.ends, max_bytes, side="right")))
+        return count, int(self.ends[count - 1]) if count else 0
 
-    def joined(self, other: _Flat) -> _Flat:
-        sizes = None
-        if self.sizes is not None and other.sizes is not None:
-            sizes = np.concatenate([self.sizes, other.sizes])
-        return _Flat(np.concatenate([self.segments, other.segments]), np.concatenate([self.rows, other.rows]), sizes)
+    def cut(self, count: int) -> tuple[_Flat, _Flat]:
+        """The first `count` rows and the others."""
+        before = self.ends[count - 1] if count else 0
+        first = _Flat(self.segments[:count], self.rows[:count], self.ends[:count])
+        return first, _Flat(self.segments[count:], self.rows[count:], self.ends[count:] - before)
+
+    def flat(self) -> tuple[Rows, Rows]:
+        """The segment and the row number of each row."""
+        return self.segments, self.rows
+
+
+def _end(rows: Any, at: int) -> int:
+    return int(rows["offset"][at]) + int(rows["length"][at])
 
 
 def chunks(view: Any, selection: Any, max_rows: int, *, frames: bool, limit: int | None = None) -> Iterator[Chunk]:
@@ -65,53 +114,43 @@ def chunks(view: Any, selection: Any, max_rows: int, *, frames: bool, limit: int
 
     With `frames`, a chunk also has at most about `MAX_CHUNK_BYTES` of frames, but always one row.
     """
-    waiting: _Flat | None = None
-    for block in _selected(view, selection, frames):
+    most = MAX_CHUNK_BYTES if frames else 1 << 62
+    waiting: list[_Spans | _Flat] = []
+    count = size = 0
+    for block in _selected(view, selection):
         if limit is not None:
-            block = block.part(0, limit)
-            limit -= len(block.rows)
-        waiting = block if waiting is None else waiting.joined(block)
-        waiting = yield from _full(waiting, max_rows)
+            block = block.cut(limit)[0] if limit < block.count else block
+            limit -= block.count
+        while block.count:
+            fits, taken = block.fitting(max_rows - count, most - size)
+            if not fits and not count:
+                fits, taken = 1, most
+            part, block = block.cut(fits) if fits < block.count else (block, block.cut(fits)[1])
+            if fits:
+                waiting.append(part)
+                count, size = count + fits, size + taken
+            if block.count or count == max_rows:
+                yield _assembled(waiting, count)
+                waiting, count, size = [], 0, 0
         if limit == 0:
             break
-    while waiting is not None and len(waiting.rows):
-        end = _fitting(waiting, max_rows)
-        yield _assemble(waiting.segments[:end], waiting.rows[:end])
-        waiting = waiting.part(end, None)
+    if count:
+        yield _assembled(waiting, count)
 
 
-def _full(flat: _Flat, max_rows: int) -> Generator[Chunk, None, _Flat]:
-    """Chunks that no further row fits into; returns what is left."""
-    end = _fitting(flat, max_rows)
-    while end < len(flat.rows):
-        yield _assemble(flat.segments[:end], flat.rows[:end])
-        flat = flat.part(end, None)
-        end = _fitting(flat, max_rows)
-    return flat
-
-
-def _fitting(flat: _Flat, max_rows: int) -> int:
-    """How many of the first rows make one chunk."""
-    count = min(len(flat.rows), max_rows)
-    if flat.sizes is None:
-        return count
-    ends = np.cumsum(flat.sizes[:count])
-    return max(int(np.searchsorted(ends, MAX_CHUNK_BYTES, side="right")), min(count, 1))
-
-
-def _selected(view: Any, selection: Any, frames: bool) -> Iterator[_Flat]:
+def _selected(view: Any, selection: Any) -> Iterator[_Spans | _Flat]:
     """The selected rows in commit order, some runs at a time."""
-    lengths = [segment.rows["length"] for segment in view.segments]
     for runs in _blocks(view, selection.counts):
+        spans = _spans(runs, selection.masks)
+        if spans is not None:
+            yield _Spans(view, spans)
+            continue
         segments, rows = _expanded(runs)
         if any(selection.masks[run[0]] is not None for run in runs):
             kept = _looked_up(segments, rows, bool, lambda at, found: _is_selected(selection.masks[at], found))
             segments, rows = segments[kept], rows[kept]
-        sizes = None
-        if frames:
-            sizes = _looked_up(segments, rows, np.int64, lambda at, found: _taken(lengths[at], found))
-        if len(rows):
-            yield _Flat(segments, rows, sizes)
+        sizes = _looked_up(segments, rows, np.int64, lambda at, found: _taken(view.segments[at].rows["length"], found))
+        yield _Flat(segments, rows, np.cumsum(sizes))
 
 
 def _blocks(view: Any, counts: tuple[int, ...]) -> Iterator[list[tuple[int, int, int]]]:
@@ -132,12 +171,29 @@ def _blocks(view: Any, counts: tuple[int, ...]) -> Iterator[list[tuple[int, int,
         yield block
 
 
+def _spans(runs: list[tuple[int, int, int]], masks: Any) -> list[tuple[int, int, int]] | None:
+    """The selected rows of runs where they are neighbours in each, and each is of another segment; else None."""
+    if len(runs) > 1 and len({segment for segment, _, _ in runs}) < len(runs):
+        return None
+    spans = []
+    for segment, start, stop in runs:
+        mask = masks[segment]
+        if mask is None:
+            spans.append((segment, start, stop))
+            continue
+        found = np.flatnonzero(mask[start:stop])
+        if not len(found):
+            continue
+        first, last = int(found[0]), int(found[-1]) + 1
+        if last - first != len(found):
+            return None
+        spans.append((segment, start + first, start + last))
+    return spans
+
+
 def _expanded(runs: list[tuple[int, int, int]]) -> tuple[Rows, Rows]:
     """Runs as one segment and one row number for each of their rows."""
-    if len(runs) == 1:
-        segment, start, stop = runs[0]
-        return np.full(stop - start, segment), np.arange(start, stop)
-    segments, starts, stops = np.array(runs, np.int64).T
+    segments, starts, stops = np.array(runs, np.int64).reshape(-1, 3).T
     sizes = stops - starts
     firsts = np.cumsum(sizes) - sizes
     return np.repeat(segments, sizes), np.arange(int(sizes.sum())) + np.repeat(starts - firsts, sizes)
@@ -166,20 +222,43 @@ def _taken(values: Any, rows: Rows) -> Any:
     return take(values, rows) if bool((rows[1:] - rows[:-1] == 1).all()) else values[rows]
 
 
-def _assemble(segments: Rows, rows: Rows) -> Chunk:
+def _assembled(parts: list[_Spans | _Flat], count: int) -> Chunk:
     """One group per segment, in file order; the order to restore where the runs of segments interleave."""
+    groups = _joined_spans(parts)
+    if groups is not None:
+        return Chunk(groups, None, count)
+    flat = [part.flat() for part in parts]
+    segments = np.concatenate([segments for segments, _ in flat])
+    rows = np.concatenate([rows for _, rows in flat])
     same = segments[1:] == segments[:-1]
     cuts = np.flatnonzero(~same) + 1
     ascending = bool((rows[1:] > rows[:-1])[same].all())
     if ascending and len(np.unique(segments[np.concatenate([[0], cuts])])) == len(cuts) + 1:
-        return Chunk(_groups(segments, rows, cuts), None, len(rows))
+        return Chunk(_groups(segments, rows, cuts), None, count)
     by_file = np.lexsort((rows, segments))
     segments, rows = segments[by_file], rows[by_file]
     order = np.empty(len(rows), np.int64)
     order[by_file] = np.arange(len(rows))
-    return Chunk(_groups(segments, rows, np.flatnonzero(np.diff(segments)) + 1), order, len(rows))
+    return Chunk(_groups(segments, rows, np.flatnonzero(np.diff(segments)) + 1), order, count)
+
+
+def _joined_spans(parts: list[_Spans | _Flat]) -> tuple[Piece, ...] | None:
+    """Spans as groups; None where there are other parts or a segment comes twice."""
+    spans: list[tuple[int, int, int]] = []
+    for part in parts:
+        if not isinstance(part, _Spans):
+            return None
+        for segment, start, stop in part.spans:
+            if spans and spans[-1][0] == segment and spans[-1][2] == start:
+                spans[-1] = (segment, spans[-1][1], stop)
+            else:
+                spans.append((segment, start, stop))
+    if len({segment for segment, _, _ in spans}) < len(spans):
+        return None
+    return tuple(Piece(segment, slice(start, stop)) for segment, start, stop in spans)
 
 
 def _groups(segments: Rows, rows: Rows, cuts: Rows) -> tuple[Piece, ...]:
     starts = [0, *cuts.tolist()]
-    return tuple(Piece(int(segments[at]), part) for at, part in zip(starts, np.split(rows, cuts), strict=True))
+    parts = np.split(rows, cuts)
+    return tuple(Piece(int(segments[at]), as_slice(part)) for at, part in zip(starts, parts, strict=True))

@@ -22,6 +22,7 @@ from batpak_analytics.arrow.schema import (
     SEQUENCE_SOURCES,
     base_field,
 )
+from batpak_analytics.format.gather import row_count
 from batpak_analytics.format.layout import FOOTER_DTYPE, I64_MAX
 
 Array = npt.NDArray[Any]
@@ -57,14 +58,14 @@ def words(rows: Array) -> Array:
     return rows.view(_WORDS)
 
 
-def as_slice(rows: Array) -> Array | slice:
+def as_slice(rows: Array | slice) -> Array | slice:
     """Ascending `rows` as a slice where they are neighbours."""
-    if len(rows) and int(rows[-1]) - int(rows[0]) + 1 == len(rows):
+    if not isinstance(rows, slice) and len(rows) and int(rows[-1]) - int(rows[0]) + 1 == len(rows):
         return slice(int(rows[0]), int(rows[-1]) + 1)
     return rows
 
 
-def take(values: Array, rows: Array) -> Array:
+def take(values: Array, rows: Array | slice) -> Array:
     """`values[rows]` for ascending `rows`, as a slice where they are neighbours."""
     taken: Array = values[as_slice(rows)]
     return taken
@@ -176,7 +177,7 @@ def _gathered(
     view: Any, groups: Any, names: Iterable[str], labels: LabelSpace
 ) -> tuple[dict[str, Array], npt.NDArray[np.bool_]]:
     """The columns by name, and where `causation_id` is not zero, which it is where there is no cause."""
-    sizes = [len(group.rows) for group in groups]
+    sizes = [row_count(group.rows) for group in groups]
     values = {name: _room(name, sum(sizes)) for name in names}
     present = np.empty(sum(sizes), np.uint8)
     at = 0
@@ -227,13 +228,6 @@ def index_arrays(
             if name == "causation_id":
                 present[row] = any(given[name])
     return {name: as_arrow(name, found, labels, present) for name, found in values.items()}
-
-
-def index_array(
-    view: Any, groups: Any, name: str, labels: LabelSpace, corrections: Mapping[int, Mapping[str, Any]]
-) -> Any:
-    """One column of `index_arrays`."""
-    return index_arrays(view, groups, [name], labels, corrections)[name]
 
 
 def _encoded(name: str, value: Any, labels: LabelSpace) -> Any:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from batpak_analytics import kernels
 from batpak_analytics.arrow.columns import big_endian_ids, words
+from batpak_analytics.arrow.windows import Window
 
 Array = npt.NDArray[Any]
 
@@ -36,15 +37,15 @@ class StringTable:
         return cls(b"".join(encoded), np.cumsum([0, *map(len, encoded)], dtype=np.int64))
 
 
-def contradictions(
-    segment: Any, strings: StringTable, rows: Any, frames: Array, buffer: Any
-) -> dict[int, dict[str, Any]]:
-    """For each frame (by position) that differs from its row: the columns that differ, with the frame's
-    values.
-    """
-    different = kernels.differing_rows(buffer, frames, segment.rows, rows, strings.text, strings.bounds)
+def contradictions(segment: Any, window: Window, differing: Array) -> dict[int, dict[str, Any]]:
+    """For each of the `differing` frames (by place in `window`): the columns that differ, with the frame's values."""
+    offsets, lengths = window.places(segment)
+    frames = kernels.parse_frames(window.buffer, offsets[differing], lengths[differing])
     index = words(segment.rows)
-    return {at: _differences(segment, index[rows[at]], frames[at], buffer) for at in np.flatnonzero(different).tolist()}
+    return {
+        at: _differences(segment, index[window.row(at)], frame, window.buffer)
+        for at, frame in zip(differing.tolist(), frames, strict=True)
+    }
 
 
 def _differences(segment: Any, index: Any, frame: Any, buffer: Any) -> dict[str, Any]:

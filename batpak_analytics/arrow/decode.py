@@ -129,56 +129,61 @@ class Decoder:
         strings = self._strings.get(group.segment)
         if strings is None:  # two threads may both pack them; the results are equal
             strings = self._strings[group.segment] = StringTable.of(segment.strings)
-        for window in windows(segment, group.rows):
+        for window in windows(segment, group.rows, small=self.needs.raw):
             yield self._part(segment, strings, window)
 
     def _part(self, segment: Any, strings: StringTable, window: Window) -> Decoded:
-        if self.needs.payload:
-            frames, data, offsets = kernels.read_frames(window.buffer, window.offsets, window.lengths)
-        else:
-            frames = kernels.parse_frames(window.buffer, window.offsets, window.lengths)
-        ok = frames["status"] == FRAME_OK
-        encrypted = (frames["encrypted"] != 0) & ok
-        part = Decoded(ok, encrypted, self._shredded(window, frames, encrypted))
+        needs, entries = self.needs, segment.rows
+        # rows that are not a footer's were made from these very frames
+        compared = (strings.text, strings.bounds) if segment.footer_state == FooterState.TRUSTED else None
+        sealed = needs.disposition and self.view.keyset is not None
+        keep = bool(needs.header) or needs.extensions or sealed
+        taken = kernels.take_frames(
+            window.buffer, window.start, entries, window.rows, compared, payloads=needs.payload, keep=keep
+        )
+        ok = taken.status == FRAME_OK
+        encrypted = taken.encrypted.view(bool)
+        part = Decoded(ok, encrypted, np.zeros(len(ok), bool))
         if not ok.all():
-            part.findings += _bad_frames(segment, window, frames)
-        if segment.footer_state == FooterState.TRUSTED:  # other rows were made from these very frames
-            part.corrections = contradictions(segment, strings, window.rows, frames, window.buffer)
+            part.findings += _bad_frames(segment, window, taken.status)
+        if compared is not None and taken.differs.any():
+            part.corrections = contradictions(segment, window, np.flatnonzero(taken.differs))
             part.findings += _contradicting_frames(segment, window, part.corrections)
-        for name in self.needs.header:
-            part.header[name] = _header(frames, name)
-        if self.needs.extensions:
-            part.extensions = _extensions(frames, window.buffer)
-        if self.needs.payload:
-            part.data, part.offsets = data, offsets
-        if self.needs.raw:
-            part.views, part.buffers = _views(window, ok), [window.buffer]
+        if taken.frames is not None:
+            if sealed:
+                part.shredded = self._shredded(segment, window, taken.frames, encrypted)
+            for name in needs.header:
+                part.header[name] = _header(taken.frames, name)
+            if needs.extensions:
+                part.extensions = _extensions(taken.frames, window.buffer)
+        if needs.payload:
+            part.data, part.offsets = taken.data, taken.bounds
+        if needs.raw:
+            part.views, part.buffers = _views(segment, window, ok), [window.buffer]
         return part
 
-    def _shredded(self, window: Window, frames: Array, encrypted: Array) -> Array:
+    def _shredded(self, segment: Any, window: Window, frames: Array, encrypted: Array) -> Array:
         """Encrypted rows whose key is not in the keyset. Without a keyset file nothing can be said of a
         key.
         """
         shredded = np.zeros(len(frames), bool)
-        if self.needs.disposition and self.view.keyset is not None and encrypted.any():
-            scopes = self.view.keyset.scopes
-            for at in np.flatnonzero(encrypted).tolist():
-                shredded[at] = keyscope_id(window, frames[at], at) not in scopes
+        for at in np.flatnonzero(encrypted).tolist():
+            shredded[at] = keyscope_id(segment, window, frames[at], at) not in self.view.keyset.scopes
         return shredded
 
 
-def _bad_frames(segment: Any, window: Window, frames: Array) -> Iterator[Finding]:
-    bad = np.flatnonzero(frames["status"] != FRAME_OK)
+def _bad_frames(segment: Any, window: Window, statuses: Array) -> Iterator[Finding]:
+    bad = np.flatnonzero(statuses != FRAME_OK)
     for at in bad[: MAX_FRAME_FINDINGS + 1].tolist():
-        rule, meaning = _MEANING.get(int(frames["status"][at]), _OUTSIDE)
-        yield _finding("error", rule, segment, window.rows[at], meaning, _ACTION)
+        rule, meaning = _MEANING.get(int(statuses[at]), _OUTSIDE)
+        yield _finding("error", rule, segment, window.row(at), meaning, _ACTION)
 
 
 def _contradicting_frames(segment: Any, window: Window, found: dict[int, dict[str, Any]]) -> Iterator[Finding]:
     action = "The frame is shown wherever frames are read. Keep the file and report how it was written."
     for at, columns in islice(found.items(), MAX_FRAME_FINDINGS + 1):
         meaning = f"the footer row and the frame differ in {', '.join(columns)}; both have a good CRC."
-        yield _finding("warning", "frame-contradicts-index", segment, window.rows[at], meaning, action)
+        yield _finding("warning", "frame-contradicts-index", segment, window.row(at), meaning, action)
 
 
 def _finding(severity: Any, rule: str, segment: Any, row: Any, meaning: str, action: str) -> Finding:
@@ -202,7 +207,7 @@ def _extensions(frames: Array, buffer: Any) -> dict[int, bytes]:
     return {at: bytes(view[starts[at] : ends[at]]) for at in rows}
 
 
-def keyscope_id(window: Window, frame: Any, at: int) -> bytes:
+def keyscope_id(segment: Any, window: Window, frame: Any, at: int) -> bytes:
     """The id of the key that sealed a payload: an int-array in every frame that batpak writes, else parsed
     in full.
     """
@@ -213,19 +218,21 @@ def keyscope_id(window: Window, frame: Any, at: int) -> bytes:
         return found
     if found and view[start - 3] == 0xDC and int.from_bytes(view[start - 2 : start], "big") == len(found):
         return found
-    body = int(window.offsets[at]) + FRAME_HEADER_SIZE
-    event = decode_event(view, body, int(window.offsets[at]) + int(window.lengths[at]))
+    entry = segment.rows[window.row(at)]
+    low = int(entry["offset"]) - window.start
+    event = decode_event(view, low + FRAME_HEADER_SIZE, low + int(entry["length"]))
     return event.payload_encryption.keyscope_id if event.payload_encryption else b""
 
 
-def _views(window: Window, ok: Array) -> Array:
+def _views(segment: Any, window: Window, ok: Array) -> Array:
     """Arrow's 16-byte views: length, first four bytes, buffer, offset. The first four bytes are the length's
     own.
     """
+    offsets, lengths = window.places(segment)
     views = np.zeros((len(ok), 4), "<i4")
-    views[:, 0] = window.lengths
-    views[:, 1] = (window.lengths - np.uint32(FRAME_HEADER_SIZE)).astype(">u4").view("<i4")
-    views[:, 3] = window.offsets
+    views[:, 0] = lengths
+    views[:, 1] = (lengths - np.uint32(FRAME_HEADER_SIZE)).astype(">u4").view("<i4")
+    views[:, 3] = offsets
     views[~ok] = 0
     return views
 

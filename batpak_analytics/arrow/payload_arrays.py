@@ -213,10 +213,29 @@ class ArrowBuilder:
             return None
         try:
             value, _ = decode_value(self.data[start:end])
+            _require_keys(value, wanted)
             return None if value is None else pa.array([value], wanted)
         except (FormatError, pa.ArrowException, ValueError, TypeError, OverflowError):
             self.misfits += 1
             return None
+
+
+def _require_keys(value: Any, wanted: pa.DataType) -> None:
+    """Raise `ValueError` for a map entry without a key, at which Arrow would end the process."""
+    if pa.types.is_map(wanted) and isinstance(value, (dict, list, tuple)):
+        pairs = value.items() if isinstance(value, dict) else (one for one in value if isinstance(one, (list, tuple)))
+        for key, *rest in (pair for pair in pairs if len(pair)):
+            if key is None:
+                raise ValueError("a map entry has no key")
+            _require_keys(key, wanted.key_type)
+            for item in rest:
+                _require_keys(item, wanted.item_type)
+    elif pa.types.is_struct(wanted) and isinstance(value, dict):
+        for field in wanted:
+            _require_keys(value.get(field.name), field.type)
+    elif pa.types.is_nested(wanted) and isinstance(value, (list, tuple)):
+        for item in value:
+            _require_keys(item, wanted.value_type)
 
 
 def is_map(root: Bytes) -> Mask:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from batpak_analytics.arrow.chunks import Chunk
-from batpak_analytics.arrow.columns import LabelSpace, index_array
+from batpak_analytics.arrow.columns import LabelSpace, index_arrays
 from batpak_analytics.arrow.decode import HEADER_COLUMNS, Decoded, Decoder, Needs
 from batpak_analytics.arrow.filters import RowFilter
 from batpak_analytics.arrow.frame_columns import binary_payload, frame_array, frame_payload
@@ -71,6 +71,7 @@ class BatchBuilder:
         self.view, self.projection, self.schema = view, projection, schema
         self.labels, self.plan, self.rest = labels, plan, rest
         self.needs = needs_of(projection, rest)
+        self.index_names = tuple(name for name in projection.names if tier_of(name) == Tier.INDEX)
         self.decoder = None if self.needs is None else Decoder(view, self.needs)
 
     def build(self, chunk: Chunk, limit: int | None = None) -> Built:
@@ -185,7 +186,10 @@ class _Columns:
         decoded, builder = self.decoded, self.builder
         if tier_of(name) == Tier.INDEX:
             corrections = {} if decoded is None else decoded.corrections
-            return index_array(builder.view, self.chunk.groups, name, builder.labels, corrections)
+            together = {name, *builder.index_names}
+            made = index_arrays(builder.view, self.chunk.groups, tuple(together), builder.labels, corrections)
+            self._made |= {("base", one): array for one, array in made.items()}
+            return made[name]
         assert decoded is not None
         if name == "disposition" and self._decodable is None:
             self._build_payload("columns", [], even_if_none=True)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from batpak_analytics.arrow.columns import take
-from batpak_analytics.format.layout import FRAME_HEADER_SIZE, MAX_FRAME_PAYLOAD
+from batpak_analytics.arrow.columns import as_slice, take
 
 MAX_WINDOW_BYTES = 32 * 1024 * 1024
-MAX_WINDOW_ROWS = 4096
-"""So few that parsed rows are still in the processor's cache when the next kernel reads them."""
 
 MAX_GAP_BYTES = 256 * 1024
 """Bytes between two frames that a positioned read skips rather than reads; a map reads nothing it is not
@@ -26,43 +24,43 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """Some rows of a segment and the bytes that hold their frames.
+    """Some rows of a segment and the bytes that hold their frames: `buffer` is the file from `start` on."""
 
-    `offsets` and `lengths` are relative to `buffer`. A row that points outside the file has zero for both,
-    which no frame has, so parsing it gives FRAME_BOUNDS.
-    """
-
-    rows: Rows
+    rows: slice | Rows
     start: int
     buffer: Any
-    offsets: npt.NDArray[np.uint64]
-    lengths: npt.NDArray[np.uint32]
+
+    def row(self, at: int) -> int:
+        """The row number of the row at place `at`."""
+        return self.rows.start + at if isinstance(self.rows, slice) else int(self.rows[at])
+
+    def places(self, segment: Any) -> tuple[Any, Any]:
+        """Offsets into `buffer` and lengths of the frames."""
+        entries = segment.rows[self.rows]
+        return entries["offset"] - np.uint64(self.start), entries["length"].astype(np.uint32)
 
 
-def windows(segment: Any, rows: Rows) -> Iterator[Window]:
-    """Windows of at most `MAX_WINDOW_ROWS` and about `MAX_WINDOW_BYTES` over the frames of `rows`, in their order.
+def windows(segment: Any, rows: slice | Rows, *, small: bool = False) -> Iterator[Window]:
+    """Windows over the frames of `rows`, in their order: the whole map where there is one, else about
+    `MAX_WINDOW_BYTES` each, as also where they have to be `small`.
 
-    Offsets that go backwards, which only a lying footer has, start a new window. Nothing outside the file is
-    asked for, however large the numbers in a footer are.
+    Offsets that go backwards, which no view has that the engine made, start a new window. Nothing outside the file is
+    asked for, whatever the numbers are.
     """
-    offsets = take(segment.rows["offset"], rows).astype(np.uint64)
-    lengths = take(segment.rows["length"], rows).astype(np.uint32)
+    if segment.mapped and not small:
+        yield Window(rows, 0, segment.window(0, segment.size_bytes))
+        return
+    numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+    offsets, lengths = take(segment.rows["offset"], rows), take(segment.rows["length"], rows)
     size = np.uint64(segment.size_bytes)
-    inside = (offsets <= size) & (lengths >= FRAME_HEADER_SIZE)
-    inside &= lengths <= FRAME_HEADER_SIZE + MAX_FRAME_PAYLOAD
-    inside &= lengths <= size - np.minimum(offsets, size)
-    good = np.flatnonzero(inside)
+    good = np.flatnonzero((offsets <= size) & (lengths <= size - np.minimum(offsets, size)))
     starts = offsets[good].astype(np.int64)
     ends = starts + lengths[good]
-    offsets[~inside], lengths[~inside] = 0, 0
     cuts = _cuts(starts, ends, None if segment.mapped else MAX_GAP_BYTES)
-    firsts = [0, *good[cuts[1:]].tolist()]
-    for position, first in enumerate(firsts):
-        last = firsts[position + 1] if position + 1 < len(firsts) else len(rows)
+    edges = [0, *good[cuts[1:]].tolist(), len(numbers)]
+    for position, (first, last) in enumerate(pairwise(edges)):
         low, high = _span(starts, ends, cuts, position)
-        part, held = slice(first, last), inside[first:last]
-        relative = np.where(held, offsets[part] - np.uint64(low), np.uint64(0))
-        yield Window(rows[part], low, segment.window(low, high), relative, lengths[part])
+        yield Window(as_slice(numbers[first:last]), low, segment.window(low, high))
 
 
 def _cuts(starts: Rows, ends: Rows, max_gap: int | None) -> list[int]:
@@ -75,8 +73,7 @@ def _cuts(starts: Rows, ends: Rows, max_gap: int | None) -> list[int]:
     for end in forced:
         while at < end:
             cuts.append(at)
-            most = min(end, at + MAX_WINDOW_ROWS)
-            fits = int(np.searchsorted(ends[at:most], starts[at] + MAX_WINDOW_BYTES, side="right"))
+            fits = int(np.searchsorted(ends[at:end], starts[at] + MAX_WINDOW_BYTES, side="right"))
             at += max(fits, 1)
     return cuts or [0]
 
@@ -91,6 +88,7 @@ def _span(starts: Rows, ends: Rows, cuts: list[int], position: int) -> tuple[int
 def release_pages(view: Any, chunk: Any) -> None:
     """Give the pages of a chunk's frames back to the system; they stay in the file cache and can be read again."""
     for group in chunk.groups:
-        segment = view.segments[group.segment]
-        first, last = (segment.rows[int(group.rows[at])] for at in (0, -1))
-        segment.file.release(int(first["offset"]), int(last["offset"]) + int(last["length"]))
+        segment, rows = view.segments[group.segment], group.rows
+        first, last = (rows.start, rows.stop - 1) if isinstance(rows, slice) else (int(rows[0]), int(rows[-1]))
+        low, end = segment.rows[first], segment.rows[last]
+        segment.file.release(int(low["offset"]), int(end["offset"]) + int(end["length"]))

@@ -7,8 +7,9 @@ that is not good gets a status from ``layout``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -188,12 +189,72 @@ def differing_rows(
     return np.array([_differs(view, frame, entries, at, table) for frame, at in pairs], bool)
 
 
-def read_frames(
-    buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True
-) -> tuple[npt.NDArray[Any], Bytes, npt.NDArray[np.int64]]:
-    """`parse_frames`, and the `unescape` of what it gives, in one go."""
-    frames = parse_frames(buffer, offsets, lengths, check_crc)
-    return frames, *unescape(buffer, frames)
+class Taken(NamedTuple):
+    """What `take_frames` found of each row.
+
+    ``status`` and ``encrypted`` are those of FRAME_DTYPE, ``differs`` those of `differing_rows`, and payload ``i`` is
+    ``data[bounds[i]:bounds[i + 1]]``. ``frames`` are the parsed rows where they were to be kept.
+    """
+
+    status: Bytes
+    encrypted: Bytes
+    differs: npt.NDArray[np.bool_]
+    data: Bytes
+    bounds: npt.NDArray[np.int64]
+    frames: npt.NDArray[Any] | None
+
+
+Tools = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
+"""Some `parse_frames`, `unescape` and `differing_rows`."""
+
+
+def take_frames(
+    buffer: Any,
+    base: int,
+    entries: npt.NDArray[Any],
+    rows: slice | npt.NDArray[np.int64],
+    strings: tuple[bytes, Any] | None = None,
+    payloads: bool = True,
+    keep: bool = False,
+) -> Taken:
+    """The frames that footer rows name, with ``buffer`` holding the file from ``base`` on.
+
+    ``rows`` are ``slice(first, last)`` or numbers into ``entries``; one that is not there is FRAME_BOUNDS. With
+    ``strings``, text and bounds as in `differing_rows`, frames are compared with their rows. Payloads are taken and
+    parsed rows kept where wanted.
+    """
+    return taken_apart(_TOOLS, buffer, base, entries, rows, strings, payloads, keep)
+
+
+def taken_apart(
+    tools: Tools,
+    buffer: Any,
+    base: int,
+    entries: npt.NDArray[Any],
+    rows: slice | npt.NDArray[np.int64],
+    strings: tuple[bytes, Any] | None,
+    payloads: bool,
+    keep: bool,
+) -> Taken:
+    """`take_frames`, one step after the other."""
+    parse, unescaped, differing = tools
+    numbers = np.arange(rows.start, max(rows.start, rows.stop)) if isinstance(rows, slice) else np.asarray(rows)
+    inside = (numbers >= 0) & (numbers < len(entries))
+    offsets, lengths = np.zeros(len(numbers), np.uint64), np.zeros(len(numbers), np.uint32)
+    offsets[inside] = entries["offset"][numbers[inside]] - np.uint64(base)
+    lengths[inside] = entries["length"][numbers[inside]]
+    frames = parse(buffer, offsets, lengths)
+    data, bounds = np.empty(0, np.uint8), np.zeros(len(numbers) + 1, np.int64)
+    if payloads:
+        data, bounds = unescaped(buffer, frames)
+    differs = np.zeros(len(numbers), bool)
+    if strings is not None:
+        differs = differing(buffer, frames, entries, numbers, *strings)
+    status, encrypted = frames["status"].copy(), frames["encrypted"].copy()
+    return Taken(status, encrypted, differs, data, bounds, frames if keep else None)
+
+
+_TOOLS: Final = (parse_frames, unescape, differing_rows)
 
 
 def _differs(view: memoryview, frame: Any, entries: npt.NDArray[Any], at: int, table: list[bytes]) -> bool:

@@ -21,6 +21,7 @@ index = cython.typedef(cython.Py_ssize_t)
 u64 = cython.typedef(cython.ulonglong)
 u32 = cython.typedef(cython.uint)
 p_row = cython.typedef(cython.pointer[cython.const[Row]])
+p_strings = cython.typedef(cython.pointer[cython.const[Strings]])
 
 if cython.sizeof(Row) != FRAME_DTYPE.itemsize:
     raise ImportError("FRAME_DTYPE has changed. Rebuild the kernels.")
@@ -96,15 +97,14 @@ def _same_text(
     start: u64,
     size: u32,
     code: u32,
-    text: p_bytes,
-    bounds: cython.const[cython.longlong][::1],
+    strings: p_strings,
 ) -> cython.bint:
     """Whether a frame's string is string ``code`` of the table."""
     at: index
-    if code >= bounds.shape[0] - 1 or start > total or size > total - start:
+    if code >= strings.count or start > total or size > total - start:
         return False
-    at = bounds[code]
-    return bounds[code + 1] - at == size and memcmp(data + start, text + at, size) == 0
+    at = strings.bounds[code]
+    return strings.bounds[code + 1] - at == size and memcmp(data + start, strings.text + at, size) == 0
 
 
 @cython.cfunc
@@ -137,6 +137,16 @@ def _same_keys(row: p_row, entry: p_bytes) -> cython.bint:
     )
 
 
+def same_row(data, total, row, entry, strings):
+    """Whether a good frame says what its footer row says."""
+    return (
+        _same_numbers(row, entry)
+        and _same_keys(row, entry)
+        and _same_text(data, total, row.entity_start, row.entity_size, _u32(entry + ENTITY), strings)
+        and _same_text(data, total, row.scope_start, row.scope_size, _u32(entry + SCOPE), strings)
+    )
+
+
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
@@ -146,30 +156,18 @@ def _compare(
     frames: p_row,
     numbers: cython.const[cython.longlong][::1],
     entries: cython.const[cython.uchar][::1],
-    text: p_bytes,
-    bounds: cython.const[cython.longlong][::1],
+    strings: p_strings,
     out: cython.uchar[::1],
 ) -> cython.void:
     i: index
     count: index = entries.shape[0] // SIZE
-    row: p_row
-    entry: p_bytes
     for i in range(numbers.shape[0]):
-        row = frames + i
-        if row.status != 0:
+        if frames[i].status != 0:
             out[i] = 0
-            continue
-        out[i] = 1
-        if numbers[i] < 0 or numbers[i] >= count:
-            continue
-        entry = cython.address(entries[0]) + numbers[i] * SIZE
-        if (
-            _same_numbers(row, entry)
-            and _same_keys(row, entry)
-            and _same_text(data, total, row.entity_start, row.entity_size, _u32(entry + ENTITY), text, bounds)
-            and _same_text(data, total, row.scope_start, row.scope_size, _u32(entry + SCOPE), text, bounds)
-        ):
-            out[i] = 0
+        elif numbers[i] < 0 or numbers[i] >= count:
+            out[i] = 1
+        else:
+            out[i] = not same_row(data, total, frames + i, cython.address(entries[0]) + numbers[i] * SIZE, strings)
 
 
 def differing_rows(buffer: Any, frames: Any, entries: Any, numbers: Any, text: Any, bounds: Any) -> Any:
@@ -181,12 +179,16 @@ def differing_rows(buffer: Any, frames: Any, entries: Any, numbers: Any, text: A
     rows: cython.const[cython.uchar][::1] = np.ascontiguousarray(frames).view(np.uint8)
     packed: cython.const[cython.uchar][::1] = np.ascontiguousarray(entries).view(np.uint8)
     places: cython.const[cython.longlong][::1] = np.ascontiguousarray(numbers, np.int64)
-    strings: cython.const[cython.uchar][::1] = np.frombuffer(text, np.uint8) if len(text) else np.zeros(1, np.uint8)
+    letters: cython.const[cython.uchar][::1] = np.frombuffer(text, np.uint8) if len(text) else np.zeros(1, np.uint8)
     edges: cython.const[cython.longlong][::1] = np.ascontiguousarray(bounds, np.int64)
+    strings: Strings
     found = np.empty(len(frames), np.uint8)
     out: cython.uchar[::1] = found
     if places.shape[0] != out.shape[0]:
         raise ValueError("frames and numbers differ in length. Pass one row number for each frame.")
+    strings.text = cython.address(letters[0])
+    strings.bounds = cython.address(edges[0])
+    strings.count = edges.shape[0] - 1
     with cython.nogil:
         _compare(
             start_of(data),
@@ -194,8 +196,7 @@ def differing_rows(buffer: Any, frames: Any, entries: Any, numbers: Any, text: A
             cython.cast(p_row, cython.address(rows[0])),
             places,
             packed,
-            cython.address(strings[0]),
-            edges,
+            cython.address(strings),
             out,
         )
     return found.view(bool)

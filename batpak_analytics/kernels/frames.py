@@ -11,12 +11,16 @@ from typing import Any
 
 import cython
 import numpy as np
+from cython.cimports.batpak_analytics.kernels.compare import Strings, same_row
 from cython.cimports.batpak_analytics.kernels.escape import Row, read_ints, skip_ints
+from cython.cimports.batpak_analytics.kernels.walk import check_places
 from cython.cimports.batpak_analytics.kernels.wire import is_utf8, start_of
 from cython.cimports.libc.string import memcmp, memcpy, memset
 
 from batpak_analytics.format import rows as readable
-from batpak_analytics.format.layout import FRAME_DTYPE
+from batpak_analytics.format.gather import row_count
+from batpak_analytics.format.layout import FOOTER_DTYPE, FRAME_DTYPE
+from batpak_analytics.kernels.compare import differing_rows
 from batpak_analytics.kernels.escape import unescape
 from batpak_analytics.kernels.walk import check_frames
 
@@ -35,8 +39,32 @@ FRAME_OK = cython.declare(cython.int, 0)
 UNUSUAL = cython.declare(cython.int, 254)  # not the layout that the fast path knows
 FAIL = cython.declare(index, -1)
 SLACK = cython.declare(index, 8)  # read_ints writes whole words
+ENTRY_SIZE = cython.declare(index, FOOTER_DTYPE.itemsize)
+OFFSET = cython.declare(index, FOOTER_DTYPE.fields["offset"][1])
+LENGTH = cython.declare(index, FOOTER_DTYPE.fields["length"][1])
+BLOCK_ROWS = cython.declare(index, 1024)
+BLOCK_BYTES = cython.declare(u64, 1 << 18)  # frames that stay in the processor's cache from the CRC to the parsing
+USUAL_PAYLOAD = cython.declare(index, 128)
 U16_MAX = cython.declare(u64, 0xFFFF)
 U32_MAX = cython.declare(u64, 0xFFFFFFFF)
+
+Work = cython.struct(
+    count=cython.Py_ssize_t,  # rows to take: from `first` on, or those that `picks` numbers
+    first=cython.Py_ssize_t,
+    picks=cython.pointer[cython.const[cython.longlong]],
+    entry=cython.pointer[cython.const[cython.uchar]],  # the first footer row, and how many there are
+    entries=cython.Py_ssize_t,
+    base=cython.ulonglong,
+    compare=cython.bint,
+    strings=Strings,
+    frames=cython.pointer[Row],
+    statuses=cython.pointer[cython.uchar],
+    encrypted=cython.pointer[cython.uchar],
+    differs=cython.pointer[cython.uchar],
+    bounds=cython.pointer[cython.longlong],
+    payloads=cython.pointer[cython.uchar],
+    taken=cython.Py_ssize_t,
+)
 
 
 # -- pieces of the canonical layout: each gives where the next one starts, or FAIL -------------------------
@@ -44,10 +72,57 @@ U32_MAX = cython.declare(u64, 0xFFFFFFFF)
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
+def _word(data: p_bytes) -> u64:
+    value: u64
+    memcpy(cython.address(value), data, 8)
+    return value
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _half(data: p_bytes) -> cython.uint:
+    value: cython.uint
+    memcpy(cython.address(value), data, 4)
+    return value
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
 def _key(data: p_bytes, at: index, end: index, key: p_text, size: index) -> index:
-    if at < 0 or end - at < size or memcmp(data + at, key, size) != 0:
+    """Past a known key. Where its size is a constant, this compiles to two comparisons of words."""
+    known: p_bytes = cython.cast(p_bytes, key)
+    same: cython.bint
+    if at < 0 or end - at < size:
         return FAIL
-    return at + size
+    if size >= 8 and size <= 16:
+        same = _word(data + at) == _word(known) and _word(data + at + size - 8) == _word(known + size - 8)
+    elif size >= 4 and size < 8:
+        same = _half(data + at) == _half(known) and _half(data + at + size - 4) == _half(known + size - 4)
+    else:
+        same = memcmp(data + at, key, size) == 0
+    return at + size if same else FAIL
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _swapped(data: p_bytes) -> u64:
+    """Eight bytes as a big-endian number; compilers make one load of it."""
+    return (
+        (cython.cast(u64, data[0]) << 56)
+        | (cython.cast(u64, data[1]) << 48)
+        | (cython.cast(u64, data[2]) << 40)
+        | (cython.cast(u64, data[3]) << 32)
+        | (cython.cast(u64, data[4]) << 24)
+        | (cython.cast(u64, data[5]) << 16)
+        | (cython.cast(u64, data[6]) << 8)
+        | cython.cast(u64, data[7])
+    )
 
 
 @cython.cfunc
@@ -68,11 +143,14 @@ def _uint(data: p_bytes, at: index, end: index, most: u64, value: cython.pointer
     if tag < 0xCC or tag > 0xCF:
         return FAIL
     width = cython.cast(index, 1) << (tag - 0xCC)
-    if end - at - 1 < width:
+    if end - at > 8:
+        value[0] = _swapped(data + at + 1) >> (64 - 8 * width)
+    elif end - at - 1 < width:
         return FAIL
-    value[0] = 0
-    for k in range(width):
-        value[0] = (value[0] << 8) | data[at + 1 + k]
+    else:
+        value[0] = 0
+        for k in range(width):
+            value[0] = (value[0] << 8) | data[at + 1 + k]
     return at + 1 + width if value[0] <= most else FAIL
 
 
@@ -175,16 +253,6 @@ def _text(data: p_bytes, at: index, end: index, start: cython.pointer[u64], size
 
 # -- the canonical layout ---------------------------------------------------------------------------------
 @cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _number_at(
-    data: p_bytes, at: index, end: index, key: p_text, size: index, most: u64, value: cython.pointer[u64]
-) -> index:
-    return _uint(data, _key(data, at, end, key, size), end, most, value)
-
-
-@cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def _ids(data: p_bytes, at: index, end: index, row: p_row) -> index:
@@ -203,17 +271,19 @@ def _ids(data: p_bytes, at: index, end: index, row: p_row) -> index:
 @cython.exceptval(check=False)
 def _position(data: p_bytes, at: index, end: index, row: p_row) -> index:
     value: u64 = 0
-    at = _number_at(data, at, end, b"\xactimestamp_us", 13, ~cython.cast(u64, 0) >> 1, cython.address(value))
+    at = _uint(
+        data, _key(data, at, end, b"\xactimestamp_us", 13), end, ~cython.cast(u64, 0) >> 1, cython.address(value)
+    )
     row.timestamp_us = cython.cast(cython.longlong, value)
     at = _key(data, at, end, b"\xa8position\x85", 10)
-    at = _number_at(data, at, end, b"\xa7wall_ms", 8, ~cython.cast(u64, 0), cython.address(value))
+    at = _uint(data, _key(data, at, end, b"\xa7wall_ms", 8), end, ~cython.cast(u64, 0), cython.address(value))
     row.wall_ms = value
-    at = _number_at(data, at, end, b"\xa7counter", 8, U16_MAX, cython.address(value))
-    at = _number_at(data, at, end, b"\xa5depth", 6, U32_MAX, cython.address(value))
+    at = _uint(data, _key(data, at, end, b"\xa7counter", 8), end, U16_MAX, cython.address(value))
+    at = _uint(data, _key(data, at, end, b"\xa5depth", 6), end, U32_MAX, cython.address(value))
     row.depth = cython.cast(cython.uint, value)
-    at = _number_at(data, at, end, b"\xa4lane", 5, U32_MAX, cython.address(value))
+    at = _uint(data, _key(data, at, end, b"\xa4lane", 5), end, U32_MAX, cython.address(value))
     row.lane = cython.cast(cython.uint, value)
-    at = _number_at(data, at, end, b"\xa8sequence", 9, U32_MAX, cython.address(value))
+    at = _uint(data, _key(data, at, end, b"\xa8sequence", 9), end, U32_MAX, cython.address(value))
     row.clock = cython.cast(cython.uint, value)
     return at
 
@@ -244,16 +314,16 @@ def _header(data: p_bytes, at: index, end: index, row: p_row, fields: cython.int
     """The map of 9 (before ``payload_version``), 10, or 11 (encrypted) fields; where ``content_hash`` is."""
     value: u64 = 0
     at = _position(data, _ids(data, at, end, row), end, row)
-    at = _number_at(data, at, end, b"\xacpayload_size", 13, U32_MAX, cython.address(value))
+    at = _uint(data, _key(data, at, end, b"\xacpayload_size", 13), end, U32_MAX, cython.address(value))
     row.payload_size = cython.cast(cython.uint, value)
-    at = _number_at(data, at, end, b"\xaaevent_kind", 11, U16_MAX, cython.address(value))
+    at = _uint(data, _key(data, at, end, b"\xaaevent_kind", 11), end, U16_MAX, cython.address(value))
     row.kind = cython.cast(cython.ushort, value)
-    at = _number_at(data, at, end, b"\xa5flags", 6, 255, cython.address(value))
+    at = _uint(data, _key(data, at, end, b"\xa5flags", 6), end, 255, cython.address(value))
     row.flags = cython.cast(cython.uchar, value)
     content[0] = _key(data, at, end, b"\xaccontent_hash", 13)
     at = content[1] = _hash(data, content[0], end, row.content_hash)
     if fields >= 10:
-        at = _number_at(data, at, end, b"\xafpayload_version", 16, U16_MAX, cython.address(value))
+        at = _uint(data, _key(data, at, end, b"\xafpayload_version", 16), end, U16_MAX, cython.address(value))
         row.payload_version = cython.cast(cython.ushort, value)
     if fields == 11:
         at = _encryption(data, at, end, row)
@@ -346,41 +416,25 @@ def _parse(data: p_bytes, at: index, end: index, row: p_row, out: p_out) -> cyth
 @cython.nogil
 @cython.exceptval(check=False)
 def _parse_all(
-    data: p_bytes,
-    offsets: u64[::1],
-    lengths: cython.uint[::1],
-    statuses: cython.uchar[::1],
-    out: p_row,
-    payloads: p_out,
-    bounds: cython.longlong[::1],
+    data: p_bytes, offsets: u64[::1], lengths: cython.uint[::1], statuses: cython.uchar[::1], out: p_row
 ) -> index:
-    """Parse every row whose status is FRAME_OK; the number that the fast path could not do.
-
-    ``payloads``, if any, takes the bytes of the payloads, and ``bounds`` where each ends.
-    """
+    """Parse every row whose status is FRAME_OK; the number that the fast path could not do."""
     i: index
     unusual: index = 0
-    taken: index = 0
-    place: p_out = cython.NULL
     for i in range(offsets.shape[0]):
-        if payloads != cython.NULL:
-            place = payloads + taken
         memset(cython.address(out[i]), 0, cython.sizeof(Row))
         out[i].status = statuses[i]
         if statuses[i] == FRAME_OK and not _parse(
-            data, offsets[i] + 8, offsets[i] + lengths[i], cython.address(out[i]), place
+            data, offsets[i] + 8, offsets[i] + lengths[i], cython.address(out[i]), cython.NULL
         ):
             memset(cython.address(out[i]), 0, cython.sizeof(Row))
             out[i].status = UNUSUAL
             unusual += 1
-        taken += out[i].payload_count
-        if payloads != cython.NULL:
-            bounds[i + 1] = taken
     return unusual
 
 
-@cython.cfunc
-def _parsed(buffer: Any, offsets: Any, lengths: Any, check_crc: cython.bint, payloads: cython.bint):
+def parse_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True) -> Any:
+    """See ``format.rows.parse_frames``."""
     view = np.frombuffer(buffer, np.uint8)
     starts = np.ascontiguousarray(offsets, np.uint64)
     sizes = np.ascontiguousarray(lengths, np.uint32)
@@ -390,38 +444,173 @@ def _parsed(buffer: Any, offsets: Any, lengths: Any, check_crc: cython.bint, pay
     start_view: u64[::1] = starts
     size_view: cython.uint[::1] = sizes
     statuses: cython.uchar[::1] = check_frames(view, starts, sizes, check_crc)
-    # An element is a byte or more, so a payload is never longer than its frame, and a frame that is bad takes nothing.
-    good = sizes[np.asarray(statuses) == 0] if payloads else sizes[:0]
-    taken = np.empty(int(good.sum(dtype=np.int64)) + SLACK, np.uint8)
-    bounds = np.zeros(len(starts) + 1, np.int64)
-    out: cython.uchar[::1] = taken
-    bound_view: cython.longlong[::1] = bounds
-    place: p_out = cython.address(out[0]) if payloads else cython.NULL
     unusual: index
     with cython.nogil:
-        unusual = _parse_all(
-            start_of(data),
-            start_view,
-            size_view,
-            statuses,
-            cython.cast(p_row, start_of(raw)),
-            place,
-            bound_view,
-        )
+        unusual = _parse_all(start_of(data), start_view, size_view, statuses, cython.cast(p_row, start_of(raw)))
     if unusual:
         for i in np.flatnonzero(frames["status"] == UNUSUAL).tolist():
             frames[i]["status"] = FRAME_OK
             readable.parse_row(view, int(starts[i]) + 8, int(starts[i]) + int(sizes[i]), frames[i])
+    return frames
+
+
+# -- frames by their footer rows: placed, checked, parsed and compared in blocks that stay in the cache -----------
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _places(
+    work: cython.pointer[Work], done: index, starts: cython.pointer[u64], sizes: cython.pointer[cython.uint]
+) -> index:
+    """Where the frames of the next rows should be; how many rows make a block."""
+    i: index = 0
+    row: index
+    offset: u64
+    entry: p_bytes
+    total: u64 = 0
+    while done + i < work.count and i < BLOCK_ROWS and total < BLOCK_BYTES:
+        row = work.first + done + i if work.picks == cython.NULL else cython.cast(index, work.picks[done + i])
+        if row < 0 or row >= work.entries:
+            starts[i] = sizes[i] = 0  # a size that no frame has
+        else:
+            entry = work.entry + row * ENTRY_SIZE
+            memcpy(cython.address(offset), entry + OFFSET, 8)
+            memcpy(cython.address(sizes[i]), entry + LENGTH, 4)
+            starts[i] = offset - work.base
+        total += sizes[i]
+        i += 1
+    return i
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _take(
+    data: p_bytes,
+    total: u64,
+    work: cython.pointer[Work],
+    done: index,
+    size: index,
+    starts: cython.pointer[u64],
+    sizes: cython.pointer[cython.uint],
+    statuses: p_out,
+) -> cython.bint:
+    """Parse and compare one block; False where the fast path cannot do a frame."""
+    i: index
+    at: index
+    number: index
+    one: Row
+    row: p_row = cython.address(one)
+    place: p_out = cython.NULL
+    for i in range(size):
+        at = done + i
+        if work.frames != cython.NULL:
+            row = work.frames + at
+        if work.payloads != cython.NULL:
+            place = work.payloads + work.taken
+        memset(row, 0, cython.sizeof(Row))
+        row.status = statuses[i]
+        if row.status == FRAME_OK and not _parse(data, starts[i] + 8, starts[i] + sizes[i], row, place):
+            return False
+        work.taken += row.payload_count
+        work.bounds[at + 1] = work.taken
+        work.statuses[at] = row.status
+        work.encrypted[at] = row.encrypted
+        work.differs[at] = 0
+        if work.compare and row.status == FRAME_OK:
+            number = work.first + at if work.picks == cython.NULL else cython.cast(index, work.picks[at])
+            work.differs[at] = not same_row(
+                data, total, row, work.entry + number * ENTRY_SIZE, cython.address(work.strings)
+            )
+    return True
+
+
+def take_frames(
+    buffer: Any, base: int, entries: Any, rows: Any, strings: Any = None, payloads: bool = True, keep: bool = False
+) -> Any:
+    """See ``format.rows.take_frames``."""
+    count: index = row_count(rows)
+    view = np.frombuffer(buffer, np.uint8)
+    data: cython.const[cython.uchar][::1] = view
+    numbers: cython.const[cython.longlong][::1]
+    packed: cython.const[cython.uchar][::1]
+    letters: cython.const[cython.uchar][::1]
+    edges: cython.const[cython.longlong][::1]
+    raw: cython.uchar[::1]
+    work: Work
+    starts: u64[1024]
+    sizes: cython.uint[1024]
+    verdicts: cython.uchar[1024]
+    statuses = np.empty(count, np.uint8)
+    encrypted = np.empty(count, np.uint8)
+    differs = np.empty(count, np.uint8)
+    bounds = np.zeros(count + 1, np.int64)
+    frames = np.empty(count, FRAME_DTYPE) if keep else None
+    taken = np.empty(min(len(view), USUAL_PAYLOAD * count) + SLACK, np.uint8)
+    status_view: cython.uchar[::1] = statuses
+    encrypted_view: cython.uchar[::1] = encrypted
+    differs_view: cython.uchar[::1] = differs
+    bound_view: cython.longlong[::1] = bounds
+    room: cython.uchar[::1] = taken
+    done: index = 0
+    size: index
+    needed: index
+    i: index
+    good: cython.bint
+    if count == 0:
+        return readable.Taken(statuses, encrypted, differs.view(bool), taken[:0], bounds, frames)
+    work.count = count
+    work.base = base
+    work.first = 0
+    work.picks = cython.NULL
+    if isinstance(rows, slice):
+        work.first = rows.start
+    else:
+        numbers = np.ascontiguousarray(rows, np.int64)
+        work.picks = cython.address(numbers[0])
+    work.entries = len(entries)
+    if len(entries):
+        packed = np.ascontiguousarray(entries, FOOTER_DTYPE).view(np.uint8)
+        work.entry = cython.address(packed[0])
+    work.compare = strings is not None
+    if strings is not None:
+        letters = np.frombuffer(strings[0] or bytes(1), np.uint8)
+        edges = np.ascontiguousarray(strings[1], np.int64)
+        work.strings.text = cython.address(letters[0])
+        work.strings.bounds = cython.address(edges[0])
+        work.strings.count = edges.shape[0] - 1
+    work.frames = cython.NULL
+    if keep:
+        raw = frames.view(np.uint8)
+        work.frames = cython.cast(p_row, cython.address(raw[0]))
+    work.statuses = cython.address(status_view[0])
+    work.encrypted = cython.address(encrypted_view[0])
+    work.differs = cython.address(differs_view[0])
+    work.bounds = cython.address(bound_view[0])
+    work.payloads = cython.address(room[0]) if payloads else cython.NULL
+    work.taken = 0
+    while done < count:
+        with cython.nogil:
+            size = _places(cython.address(work), done, starts, sizes)
+        check_places(view, start_of(data), data.shape[0], starts, sizes, verdicts, size)
         if payloads:
-            return frames, *unescape(view, frames)
-    return frames, taken[: bounds[len(starts)]], bounds
+            needed = work.taken + SLACK
+            for i in range(size):
+                if verdicts[i] == FRAME_OK:
+                    needed += sizes[i]  # an element is a byte or more, so a payload is shorter than its frame
+            if needed > room.shape[0]:
+                grown = np.empty(2 * needed, np.uint8)
+                grown[: work.taken] = taken[: work.taken]
+                taken = grown
+                room = taken
+                work.payloads = cython.address(room[0])
+        with cython.nogil:
+            good = _take(start_of(data), data.shape[0], cython.address(work), done, size, starts, sizes, verdicts)
+        if not good:
+            return readable.taken_apart(_TOOLS, buffer, base, entries, rows, strings, payloads, keep)
+        done += size
+    if not payloads:
+        bounds[:] = 0
+    return readable.Taken(statuses, encrypted, differs.view(bool), taken[: bounds[count]], bounds, frames)
 
 
-def parse_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True) -> Any:
-    """See ``format.rows.parse_frames``."""
-    return _parsed(buffer, offsets, lengths, check_crc, False)[0]
-
-
-def read_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True) -> tuple[Any, Any, Any]:
-    """See ``format.rows.read_frames``."""
-    return _parsed(buffer, offsets, lengths, check_crc, True)
+_TOOLS = (parse_frames, unescape, differing_rows)

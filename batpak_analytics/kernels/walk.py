@@ -23,6 +23,9 @@ except ImportError:  # the table in here is faster than the standard library's z
 p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
 u32 = cython.typedef(cython.uint)
 u64 = cython.typedef(cython.ulonglong)
+p_u32 = cython.typedef(cython.pointer[cython.uint])
+p_u64 = cython.typedef(cython.pointer[cython.ulonglong])
+p_out = cython.typedef(cython.pointer[cython.uchar])
 
 # Statuses as in format/layout.py (a C constant each, for the loops without the interpreter).
 OK = cython.declare(cython.int, 0)
@@ -233,12 +236,10 @@ def _run_end(
 
 
 @cython.cfunc
-def _settle(view, data: p_bytes, offsets, lengths, statuses) -> cython.void:
+def _settle(
+    view, data: p_bytes, offsets: p_u64, lengths: p_u32, statuses: p_out, count: cython.Py_ssize_t
+) -> cython.void:
     """Replace PENDING by FRAME_OK or FRAME_CRC; every pending row lies inside the buffer."""
-    starts: u64[::1] = offsets
-    sizes: u32[::1] = lengths
-    verdicts: cython.uchar[::1] = statuses
-    count: cython.Py_ssize_t = verdicts.shape[0]
     first: cython.Py_ssize_t = 0
     end: cython.Py_ssize_t
     k: cython.Py_ssize_t
@@ -247,30 +248,24 @@ def _settle(view, data: p_bytes, offsets, lengths, statuses) -> cython.void:
     whole: u32
     wanted: u32
     while first < count:
-        if verdicts[first] != PENDING:
+        if statuses[first] != PENDING:
             first += 1
             continue
-        end = _run_end(cython.address(starts[0]), cython.address(sizes[0]), cython.address(verdicts[0]), first, count)
+        end = _run_end(offsets, lengths, statuses, first, count)
         if _fast_crc32 is not None and end - first >= FEW_FRAMES:
-            low = starts[first]
-            high = starts[end - 1] + sizes[end - 1]
+            low = offsets[first]
+            high = offsets[end - 1] + lengths[end - 1]
             # The sequential pass comes first: it brings the run into the cache, headers included.
             whole = _fast_crc32(view[low:high])
             with cython.nogil:
-                wanted = _combined(data, cython.address(starts[first]), cython.address(sizes[first]), end - first)
+                wanted = _combined(data, offsets + first, lengths + first, end - first)
             if whole == wanted:
                 for k in range(first, end):
-                    verdicts[k] = OK
+                    statuses[k] = OK
                 first = end
                 continue
         with cython.nogil:
-            _check_each(
-                data,
-                cython.address(starts[first]),
-                cython.address(sizes[first]),
-                cython.address(verdicts[first]),
-                end - first,
-            )
+            _check_each(data, offsets + first, lengths + first, statuses + first, end - first)
         first = end
 
 
@@ -322,13 +317,22 @@ def walk_frames(buffer: Any, start: int, end: int, limit: int = MAX_FRAME_PAYLOA
     lengths = np.empty(CHUNK_FRAMES, np.uint32)
     starts: u64[::1] = offsets
     sizes: u32[::1] = lengths
+    verdicts: cython.uchar[::1]
     chunks: list = [(offsets[:0], lengths[:0])]
     while why == PENDING:
         with cython.nogil:
             found = _hop(start_of(bytes_view), at, stop, most, starts, sizes, cython.address(why))
-        statuses = np.full(found, PENDING, np.uint8)
-        _settle(view, start_of(bytes_view), offsets[:found], lengths[:found], statuses)
-        bad = np.flatnonzero(statuses)
+        statuses = np.full(CHUNK_FRAMES, PENDING, np.uint8)
+        verdicts = statuses
+        _settle(
+            view,
+            start_of(bytes_view),
+            cython.address(starts[0]),
+            cython.address(sizes[0]),
+            cython.address(verdicts[0]),
+            found,
+        )
+        bad = np.flatnonzero(statuses[:found])
         if bad.size:
             found = bad[0]
             why = BAD_CRC
@@ -342,10 +346,12 @@ def walk_frames(buffer: Any, start: int, end: int, limit: int = MAX_FRAME_PAYLOA
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _place(data: p_bytes, total: u64, offsets: u64[::1], lengths: u32[::1], statuses: cython.uchar[::1]) -> cython.void:
+def _place(
+    data: p_bytes, total: u64, offsets: p_u64, lengths: p_u32, statuses: p_out, count: cython.Py_ssize_t
+) -> cython.void:
     i: cython.Py_ssize_t
     size: u64
-    for i in range(offsets.shape[0]):
+    for i in range(count):
         size = lengths[i]
         if size < 8 or offsets[i] > total or size > total - offsets[i] or _be32(data, offsets[i]) != size - 8:
             statuses[i] = BOUNDS
@@ -355,18 +361,42 @@ def _place(data: p_bytes, total: u64, offsets: u64[::1], lengths: u32[::1], stat
             statuses[i] = PENDING
 
 
+def check_places(view, data, total, offsets, lengths, statuses, count):
+    """The status of each of ``count`` frames, as ``check_frames`` gives it; ``data`` is where ``view`` begins."""
+    _place(data, total, offsets, lengths, statuses, count)
+    _settle(view, data, offsets, lengths, statuses, count)
+
+
 def check_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True) -> Any:
     """See ``format.rows.check_frames``; without ``check_crc`` only the place and the length are looked at."""
     view = np.frombuffer(buffer, np.uint8)
     bytes_view: cython.const[cython.uchar][::1] = view
-    starts = np.ascontiguousarray(offsets, np.uint64)
-    sizes = np.ascontiguousarray(lengths, np.uint32)
-    if starts.shape != sizes.shape:
+    starts: u64[::1] = np.ascontiguousarray(offsets, np.uint64)
+    sizes: u32[::1] = np.ascontiguousarray(lengths, np.uint32)
+    count: cython.Py_ssize_t = starts.shape[0]
+    if count != sizes.shape[0]:
         raise ValueError("offsets and lengths differ in length. Pass one length for each offset.")
-    statuses = np.empty(len(starts), np.uint8)
-    _place(start_of(bytes_view), bytes_view.shape[0], starts, sizes, statuses)
+    statuses = np.empty(count, np.uint8)
+    verdicts: cython.uchar[::1] = statuses
+    if count == 0:
+        return statuses
+    _place(
+        start_of(bytes_view),
+        bytes_view.shape[0],
+        cython.address(starts[0]),
+        cython.address(sizes[0]),
+        cython.address(verdicts[0]),
+        count,
+    )
     if check_crc:
-        _settle(view, start_of(bytes_view), starts, sizes, statuses)
+        _settle(
+            view,
+            start_of(bytes_view),
+            cython.address(starts[0]),
+            cython.address(sizes[0]),
+            cython.address(verdicts[0]),
+            count,
+        )
     else:
         statuses[statuses == PENDING] = OK
     return statuses

@@ -125,9 +125,9 @@ def spy(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, note: Callable[.
     heard: list[Any] = []
     original = getattr(owner, name)
 
-    def listening(*arguments: Any) -> Any:
-        heard.append(note(*arguments))
-        return original(*arguments)
+    def listening(*arguments: Any, **options: Any) -> Any:
+        heard.append(note(*arguments, **options))
+        return original(*arguments, **options)
 
     monkeypatch.setattr(owner, name, listening)
     return heard

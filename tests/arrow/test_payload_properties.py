@@ -172,6 +172,33 @@ GIVEN = st.sampled_from(
 )
 
 
+@pytest.mark.parametrize("value", [{None: 1}, [[None, 1]], [[None, None]]])
+@pytest.mark.parametrize(
+    ("wanted", "wrap"),
+    [
+        (pa.map_(pa.string(), pa.int64()), lambda value: value),
+        (pa.list_(pa.map_(pa.string(), pa.int64())), lambda value: [value]),
+        (pa.struct([("a", pa.map_(pa.string(), pa.int64()))]), lambda value: {"a": value}),
+        (pa.map_(pa.string(), pa.map_(pa.string(), pa.int64())), lambda value: {"a": value}),
+    ],
+)
+def test_a_map_entry_without_a_key_is_a_misfit(value: Any, wanted: pa.DataType, wrap: Any) -> None:
+    """Arrow ends the process at some of them."""
+    plan = PayloadPlan.from_schema({"x": wanted})
+    array = plan.arrays(*pack([msgpack.packb({"x": wrap(value)})]))[0]["payload.x"]
+    assert array.type == wanted
+    assert "None" not in str([key for entry in _entries(array.to_pylist()) for key in entry[:1]])
+    array.validate(full=True)
+
+
+def _entries(value: Any) -> Any:
+    """All pairs anywhere in a Python value."""
+    if isinstance(value, tuple):
+        yield value
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
+        yield from _entries(one)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(VALUES, max_size=5), GIVEN)
 def test_a_given_type_never_aborts_and_every_null_is_counted(values: list[Any], wanted: pa.DataType) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from batpak_analytics import kernels
 from batpak_analytics.format.event import encode_event
 from batpak_analytics.format.frame import crc32
+from batpak_analytics.format.gather import row_count
 from batpak_analytics.format.layout import FOOTER_DTYPE, FRAME_DTYPE, FRAME_HEADER
 from batpak_analytics.model import Event, PayloadEncryption
 from tests.damage.damages import TELLING
@@ -93,8 +94,9 @@ def fuzz_frames(random: Random, number: int) -> None:
     kernels.unescape(buffer, parsed)
     places = anywhere(random, len(data), 12)
     kernels.intern_strings(buffer, places, [place & 0xFFFFFFFF for place in anywhere(random, 40, 12)])
-    compare(random, buffer, parsed)
-    compare(random, buffer, nonsense(random, len(data), 3))
+    compare(random, buffer, parsed, offsets, lengths)
+    few = nonsense(random, len(data), min(3, len(offsets)))
+    compare(random, buffer, few, offsets[: len(few)], lengths[: len(few)])
     kernels.unescape(buffer, nonsense(random, len(data), 3))
 
 
@@ -109,8 +111,8 @@ def nonsense(random: Random, size: int, count: int) -> Any:
     return rows
 
 
-def compare(random: Random, buffer: Any, frames: Any) -> None:
-    """Frames against footer rows with string indexes and row numbers anywhere."""
+def compare(random: Random, buffer: Any, frames: Any, offsets: Any, lengths: Any) -> None:
+    """Frames against footer rows with string indexes and row numbers anywhere, and what else is done with rows."""
     entries = np.frombuffer(random.randbytes(FOOTER_DTYPE.itemsize * len(frames)), FOOTER_DTYPE).copy()
     for name in ("kind", "wall_ms", "clock", "lane", "depth"):
         entries[name] = frames[name]
@@ -123,7 +125,26 @@ def compare(random: Random, buffer: Any, frames: Any) -> None:
     text = b"order:1" + b"e" * random.randrange(60)
     numbers = [random.choice([n, n, -1, len(entries), 2**62]) for n in range(len(frames))]
     bounds = np.array([0, 7, 7, len(text)], np.int64)
-    kernels.differing_rows(buffer, frames, entries, np.array(numbers, np.int64), text, bounds)
+    entries["offset"], entries["length"] = offsets, lengths
+    picks = np.array(numbers, np.int64)
+    kernels.differing_rows(buffer, frames, entries, picks, text, bounds)
+    rows = random.choice([picks, slice(0, len(entries)), slice(len(entries) // 2, len(entries) + 2)])
+    base = random.choice([0, 0, 1, 2**40])
+    strings = random.choice([None, (text, bounds)])
+    kernels.take_frames(buffer, base, entries, rows, strings, random.random() < 0.8, random.random() < 0.5)
+    kernels.survey_rows(entries)
+    kernels.used_strings(entries, None, random.randrange(5))
+    shorter = random.randrange(len(entries) + 1)
+    hashes, sequences = entries["event_hash"][:shorter], entries["global_sequence"]
+    kernels.match_rows(entries, entries["event_id"], hashes, sequences)
+    ids = np.empty((row_count(rows), 16), np.uint8)
+    codes = np.empty(row_count(rows), np.int32)
+    jobs = [
+        kernels.Job("event_id", kernels.Form.REVERSED, ids),
+        kernels.Job("entity_idx", kernels.Form.CODE, codes, np.arange(random.randrange(4), dtype=np.int32)),
+    ]
+    kernels.gather_rows(entries, rows, jobs)
+    kernels.write_hex(ids, np.empty(2 * ids.size, np.uint8))
 
 
 def fuzz_payloads(random: Random, number: int) -> None:

@@ -45,6 +45,10 @@ def compared(events: list[Event], entries: Any, strings: list[bytes], numbers: l
     assert found.dtype == bool
     assert found.tolist() == rows.differing_rows(*given_all).tolist()
     answer: list[bool] = found.tolist()
+    entries["offset"], entries["length"] = offsets[:-1], np.diff(offsets)
+    inside = [number for number in numbers if 0 <= number < len(entries)]
+    taken = kernels.take_frames(buffer, 0, entries, np.array(inside, np.int64), (b"".join(strings), bounds))
+    assert taken.differs.tolist() == [one for one, number in zip(answer, numbers, strict=True) if number in inside]
     return answer
 
 

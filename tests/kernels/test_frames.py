@@ -14,6 +14,7 @@ from batpak_analytics import kernels
 from batpak_analytics.format import event as event_format
 from batpak_analytics.format import rows
 from batpak_analytics.format.layout import (
+    FOOTER_DTYPE,
     FRAME_CRC,
     FRAME_DTYPE,
     FRAME_MALFORMED,
@@ -38,15 +39,31 @@ def same_rows(buffer: bytes, offsets: Any, lengths: Any, check_crc: bool = True)
     for one, other in pairs:
         np.testing.assert_array_equal(one, other)
         assert one.dtype == other.dtype
-    for read in (kernels.read_frames, rows.read_frames):
-        frames, data, bounds = read(buffer, offsets, lengths, check_crc)
-        for name in NAMES:
-            np.testing.assert_array_equal(frames[name], got[name], err_msg=name)
-        expected = rows.unescape(buffer, wanted)
-        np.testing.assert_array_equal(data, expected[0])
-        np.testing.assert_array_equal(bounds, expected[1])
-        assert data.dtype == np.uint8 and bounds.dtype == np.int64
+    if check_crc:
+        same_taken(buffer, offsets, lengths)
     return got
+
+
+def same_taken(buffer: bytes, offsets: Any, lengths: Any) -> None:
+    """`take_frames` by footer rows that hold these places, in each of its forms."""
+    entries = np.zeros(len(offsets), FOOTER_DTYPE)
+    entries["offset"], entries["length"] = offsets, lengths
+    entries["offset"] += np.uint64(7)
+    numbers = np.array([*range(len(entries))[::-1], len(entries), -1], np.int64)
+    for chosen in (slice(0, len(entries)), slice(1, len(entries)), numbers):
+        for strings in (None, (b"", np.zeros(1, np.int64))):
+            for payloads, keep in ((True, False), (False, True)):
+                given_all = (buffer, 7, entries, chosen, strings, payloads, keep)
+                got, wanted = kernels.take_frames(*given_all), rows.take_frames(*given_all)
+                both: Any = zip(got._fields, got, wanted, strict=True)
+                for name, one, other in both:
+                    if name != "frames":
+                        np.testing.assert_array_equal(one, other, err_msg=name)
+                        assert one.dtype == other.dtype, name
+                assert (got.frames is not None) == (wanted.frames is not None) == keep
+                if got.frames is not None and wanted.frames is not None:
+                    for name in NAMES:
+                        np.testing.assert_array_equal(got.frames[name], wanted.frames[name], err_msg=name)
 
 
 def with_headers(bodies: list[bytes]) -> tuple[bytes, Any, Any]:

@@ -1,0 +1,11 @@
+# Checking frames of which it is known where they should be; see walk.py.
+
+cdef void check_places(
+    object view,
+    const unsigned char* data,
+    unsigned long long total,
+    unsigned long long* offsets,
+    unsigned int* lengths,
+    unsigned char* statuses,
+    Py_ssize_t count,
+) except *
