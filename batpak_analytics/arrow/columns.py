@@ -129,7 +129,10 @@ class Labels:
         table.
         """
         table = np.zeros(len(strings), np.int32)
-        table[used] = [self.code(strings[index]) for index in used.tolist()]
+        with self._lock:
+            codes = self._codes
+            table[used] = [codes.setdefault(strings[index], len(codes)) for index in used.tolist()]
+            self._array = None
         self._tables[position] = table
 
     def table(self, position: int) -> Array:
@@ -180,21 +183,24 @@ def _gathered(
     sizes = [row_count(group.rows) for group in groups]
     values = {name: _room(name, sum(sizes)) for name in names}
     present = np.empty(sum(sizes), np.uint8)
-    at = 0
+    coded = [name for name in ("entity", "scope") if name in values]
+    beside = [name for name in _NOT_IN_ROWS if name in values]
+    jobs = [
+        kernels.Job(_FIELD_OF.get(name, name), _FORM_OF.get(name, kernels.Form.COPY), out)
+        for name, out in values.items()
+        if name not in beside
+    ]
+    if "causation_id" in values:
+        jobs.append(kernels.Job("causation_id", kernels.Form.PRESENT, present))
+    parts, at = [], 0
     for group, size in zip(groups, sizes, strict=True):
-        segment, part = view.segments[group.segment], slice(at, at + size)
-        jobs = []
-        for name, out in values.items():
-            if name in _NOT_IN_ROWS:
-                out[part] = _beside(segment, group, name)
-                continue
-            table = getattr(labels, name).table(group.segment) if name in ("entity", "scope") else None
-            form = _FORM_OF.get(name, kernels.Form.COPY)
-            jobs.append(kernels.Job(_FIELD_OF.get(name, name), form, out[part], table))
-        if "causation_id" in values:
-            jobs.append(kernels.Job("causation_id", kernels.Form.PRESENT, present[part]))
-        kernels.gather_rows(segment.rows, as_slice(group.rows), jobs)
+        segment = view.segments[group.segment]
+        tables = {_FIELD_OF[name]: getattr(labels, name).table(group.segment) for name in coded}
+        parts.append(kernels.Part(segment.rows, as_slice(group.rows), tables))
+        for name in beside:
+            values[name][at : at + size] = _beside(segment, group, name)
         at += size
+    kernels.gather_rows(parts, jobs)
     return values, present.view(bool)
 
 

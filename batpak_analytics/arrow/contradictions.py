@@ -7,6 +7,7 @@ Footers are authenticated by a CRC of their own, so a difference means that one 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,9 @@ class StringTable:
     @classmethod
     def of(cls, strings: tuple[str, ...]) -> StringTable:
         """Pack the strings of one segment."""
-        encoded = [text.encode() for text in strings]
-        return cls(b"".join(encoded), np.cumsum([0, *map(len, encoded)], dtype=np.int64))
+        text = "".join(strings)
+        sizes = map(len, strings) if text.isascii() else (len(one.encode()) for one in strings)
+        return cls(text.encode(), np.fromiter(accumulate(sizes, initial=0), np.int64, len(strings) + 1))
 
 
 def contradictions(segment: Any, window: Window, differing: Array) -> dict[int, dict[str, Any]]:

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from batpak_analytics.errors import PerformanceWarning
-from batpak_analytics.format.gather import Form, Job, gather_rows, used_strings
+from batpak_analytics.format.gather import Form, Job, Part, gather_rows, used_strings
 from batpak_analytics.format.hexadecimal import write_hex
 from batpak_analytics.format.payload import (
     MALFORMED,
@@ -63,6 +63,7 @@ __all__ = [
     "Job",
     "Located",
     "Matched",
+    "Part",
     "Survey",
     "check_frames",
     "column_stats",

@@ -11,7 +11,7 @@ import cython
 import numpy as np
 from cython.cimports.libc.string import memcpy
 
-from batpak_analytics.format.gather import MOST_JOBS, Form, check_jobs, row_count
+from batpak_analytics.format.gather import MOST_JOBS, WIDTHS, Form, check_jobs, row_count
 from batpak_analytics.format.layout import FOOTER_DTYPE
 
 p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
@@ -191,48 +191,61 @@ def _gather(
         at += size
 
 
-def gather_rows(entries: Any, rows: Any, jobs: Any) -> None:
+def gather_rows(parts: Any, jobs: Any) -> None:
     """See ``format.gather.gather_rows``."""
-    count: index = row_count(rows)
-    first: index = 0
-    total: index = len(entries)
+    count: index
+    first: index
+    total: index
     number: index
+    task_count: index = len(jobs)
     tasks: Task[32]
     numbers: cython.const[cython.longlong][::1]
     table: cython.const[cython.int][::1]
     out: cython.uchar[::1]
-    picks: cython.pointer[cython.const[cython.longlong]] = cython.NULL
-    data: p_bytes = cython.NULL
+    picks: cython.pointer[cython.const[cython.longlong]]
+    data: p_bytes
     packed: cython.const[cython.uchar][::1]
-    kept: list = []
-    check_jobs(jobs, count)
-    if count == 0 or len(jobs) == 0:
+    outs: list = []
+    kept: list
+    coded: list = []
+    if check_jobs(parts, jobs) == 0 or task_count == 0:
         return
-    if isinstance(rows, slice):
-        first = rows.start
-    else:
-        numbers = np.ascontiguousarray(rows, np.int64)
-        picks = cython.address(numbers[0])
-    if total:
-        packed = np.ascontiguousarray(entries, FOOTER_DTYPE).view(np.uint8)
-        data = cython.address(packed[0])
     for number, job in enumerate(jobs):
         out = np.frombuffer(job.out, np.uint8)
-        kept.append(out)
+        outs.append(out)
         tasks[number].form = job.form
         tasks[number].place = _PLACES[job.field]
-        tasks[number].width = out.shape[0] // count
+        tasks[number].width = WIDTHS.get(job.form, FOOTER_DTYPE[job.field].itemsize)
         tasks[number].out = cython.address(out[0])
         tasks[number].table = cython.NULL
         tasks[number].table_size = 0
-        if job.table is not None and len(job.table):
-            table = np.ascontiguousarray(job.table, np.int32)
+        if job.form == CODE:
+            coded.append((number, job.field))
+    for entries, rows, tables in parts:
+        count = row_count(rows)
+        if count == 0:
+            continue
+        total = len(entries)
+        data = picks = cython.NULL
+        first = 0
+        if isinstance(rows, slice):
+            first = rows.start
+        else:
+            numbers = np.ascontiguousarray(rows, np.int64)
+            picks = cython.address(numbers[0])
+        if total:
+            packed = np.ascontiguousarray(entries, FOOTER_DTYPE).view(np.uint8)
+            data = cython.address(packed[0])
+        kept = []
+        for number, field in coded:
+            table = np.ascontiguousarray(tables[field], np.int32)
             kept.append(table)
-            tasks[number].table = cython.address(table[0])
             tasks[number].table_size = table.shape[0]
-    number = len(jobs)
-    with cython.nogil:
-        _gather(data, total, first, picks, count, tasks, number)
+            tasks[number].table = cython.address(table[0]) if table.shape[0] else cython.NULL
+        with cython.nogil:
+            _gather(data, total, first, picks, count, tasks, task_count)
+        for number in range(task_count):
+            tasks[number].out += count * tasks[number].width
 
 
 def used_strings(entries: Any, mask: Any, count: Any) -> tuple[Any, Any]:

@@ -128,7 +128,7 @@ def compare(random: Random, buffer: Any, frames: Any, offsets: Any, lengths: Any
     entries["offset"], entries["length"] = offsets, lengths
     picks = np.array(numbers, np.int64)
     kernels.differing_rows(buffer, frames, entries, picks, text, bounds)
-    rows = random.choice([picks, slice(0, len(entries)), slice(len(entries) // 2, len(entries) + 2)])
+    rows: Any = random.choice([picks, slice(0, len(entries)), slice(len(entries) // 2, len(entries) + 2)])
     base = random.choice([0, 0, 1, 2**40])
     strings = random.choice([None, (text, bounds)])
     kernels.take_frames(buffer, base, entries, rows, strings, random.random() < 0.8, random.random() < 0.5)
@@ -137,13 +137,15 @@ def compare(random: Random, buffer: Any, frames: Any, offsets: Any, lengths: Any
     shorter = random.randrange(len(entries) + 1)
     hashes, sequences = entries["event_hash"][:shorter], entries["global_sequence"]
     kernels.match_rows(entries, entries["event_id"], hashes, sequences)
-    ids = np.empty((row_count(rows), 16), np.uint8)
-    codes = np.empty(row_count(rows), np.int32)
+    ids = np.empty((2 * row_count(rows), 16), np.uint8)
+    codes = np.empty(2 * row_count(rows), np.int32)
     jobs = [
         kernels.Job("event_id", kernels.Form.REVERSED, ids),
-        kernels.Job("entity_idx", kernels.Form.CODE, codes, np.arange(random.randrange(4), dtype=np.int32)),
+        kernels.Job("entity_idx", kernels.Form.CODE, codes),
     ]
-    kernels.gather_rows(entries, rows, jobs)
+    kernels.gather_rows(
+        [kernels.Part(entries, rows, {"entity_idx": np.arange(random.randrange(4), dtype=np.int32)})], jobs
+    )
     kernels.write_hex(ids, np.empty(2 * ids.size, np.uint8))
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batpak_analytics import kernels
 from batpak_analytics.format import gather
-from batpak_analytics.format.gather import WIDTHS, Form, Job
+from batpak_analytics.format.gather import WIDTHS, Form, Job, Part
 from batpak_analytics.format.layout import FOOTER_DTYPE, I64_MAX
 
 SIZE = FOOTER_DTYPE.itemsize
@@ -41,20 +41,24 @@ places = st.builds(slice, near, near) | st.lists(near | st.integers(-(2**63), 2*
 )
 
 
-def gathered(run: Any, rows: Any, where: Any, table: Any) -> list[bytes]:
-    count = gather.row_count(where)
+def gathered(run: Any, parts: list[Part]) -> list[bytes]:
+    count = sum(gather.row_count(part.rows) for part in parts)
     jobs = []
     for field, form in FORMS:
         width = WIDTHS.get(form, FOOTER_DTYPE[field].itemsize)
-        jobs.append(Job(field, form, np.full(count * width, 0xEE, np.uint8), table if form == Form.CODE else None))
-    run(rows, where, jobs)
+        jobs.append(Job(field, form, np.full(count * width, 0xEE, np.uint8)))
+    run(parts, jobs)
     return [job.out.tobytes() for job in jobs]
 
 
-@given(footers(), places, st.lists(st.integers(-(2**31), 2**31 - 1), max_size=6))
-def test_every_form_of_every_field_is_the_readable_one(rows: Any, where: Any, codes: list[int]) -> None:
-    table = np.array(codes, np.int32)
-    assert gathered(kernels.gather_rows, rows, where, table) == gathered(gather.gather_rows, rows, where, table)
+tables = st.lists(st.integers(-(2**31), 2**31 - 1), max_size=6).map(
+    lambda codes: {name: np.array(codes, np.int32) for name in ("entity_idx", "scope_idx")}
+)
+
+
+@given(st.lists(st.builds(Part, footers(), places, tables), max_size=3))
+def test_every_form_of_every_field_is_the_readable_one(parts: list[Part]) -> None:
+    assert gathered(kernels.gather_rows, parts) == gathered(gather.gather_rows, parts)
 
 
 @given(footers(), st.integers(0, 9), st.booleans(), st.randoms(use_true_random=False))
@@ -73,11 +77,10 @@ def test_values_are_those_of_the_row() -> None:
     rows["wall_ms"] = [5, I64_MAX, I64_MAX + 1]
     ids, codes, times, present = (np.empty((3, 16), np.uint8), *(np.empty(3, kind) for kind in ("<i4", "<i8", "u1")))
     kernels.gather_rows(
-        rows,
-        np.array([1, 0, 2]),
+        [Part(rows, np.array([1, 0, 2]), {"entity_idx": np.array([7, 8, 9], np.int32)})],
         [
             Job("event_id", Form.REVERSED, ids),
-            Job("entity_idx", Form.CODE, codes, np.array([7, 8, 9], np.int32)),
+            Job("entity_idx", Form.CODE, codes),
             Job("wall_ms", Form.TIME, times),
             Job("event_id", Form.PRESENT, present),
         ],
@@ -100,4 +103,4 @@ def test_values_are_those_of_the_row() -> None:
 )
 def test_a_job_that_cannot_be_done_is_refused(run: Any, job: Job) -> None:
     with pytest.raises(ValueError, match=job.field):
-        run(np.zeros(2, FOOTER_DTYPE), slice(0, 2), [job])
+        run([Part(np.zeros(2, FOOTER_DTYPE), slice(0, 2))], [job])
