@@ -143,9 +143,8 @@ def compare(random: Random, buffer: Any, frames: Any, offsets: Any, lengths: Any
         kernels.Job("event_id", kernels.Form.REVERSED, ids),
         kernels.Job("entity_idx", kernels.Form.CODE, codes),
     ]
-    kernels.gather_rows(
-        [kernels.Part(entries, rows, {"entity_idx": np.arange(random.randrange(4), dtype=np.int32)})], jobs
-    )
+    tables = {"entity_idx": np.arange(random.randrange(4), dtype=np.int32)}
+    kernels.gather_rows([kernels.Part(entries, rows, tables)] * 2, jobs)
     kernels.write_hex(ids, np.empty(2 * ids.size, np.uint8))
 
 
