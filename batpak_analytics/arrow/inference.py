@@ -85,9 +85,12 @@ class Shape:
         """The types seen, in the words of the notes."""
         return [word for word, count in zip(_WORDS, self.counts, strict=True) if count]
 
-    def observe(self, data: Bytes, pos: Positions, column: Column, depth: int = 0) -> None:
-        """Take the values at ``pos`` (-1: none) into account; ``depth`` containers are around them."""
-        stats = kernels.column_stats(data, pos)
+    def observe(self, data: Bytes, pos: Positions, column: Column, depth: int = 0, clean: bool = False) -> None:
+        """Take the values at ``pos`` (-1: none) into account; ``depth`` containers are around them.
+
+        ``clean``: all their strings are known to be UTF-8.
+        """
+        stats = kernels.column_stats(data, pos, clean)
         self._merge(stats)
         if not (stats.array or stats.map) or column.gave_up:
             return
@@ -97,9 +100,9 @@ class Shape:
         if stats.array:
             _, inside = element_positions(data, pos[where_tag(data, pos, IS_ARRAY)])
             self.element = self.element or Shape()
-            self.element.observe(data, inside, column, depth + 1)
+            self.element.observe(data, inside, column, depth + 1, clean)
         if stats.map:
-            self._observe_maps(data, pos[where_tag(data, pos, IS_MAP)], column, depth)
+            self._observe_maps(data, pos[where_tag(data, pos, IS_MAP)], column, depth, clean)
 
     def _merge(self, stats: kernels.ColumnStats) -> None:
         seen = (stats.bool, stats.int, stats.float, stats.str, stats.bin, stats.array, stats.map)
@@ -112,7 +115,7 @@ class Shape:
             self.int_min = stats.int_min if self.int_min is None else min(self.int_min, stats.int_min)
             self.int_max = stats.int_max if self.int_max is None else max(self.int_max, stats.int_max)
 
-    def _observe_maps(self, data: Bytes, pos: Positions, column: Column, depth: int) -> None:
+    def _observe_maps(self, data: Bytes, pos: Positions, column: Column, depth: int, clean: bool) -> None:
         self.table = self.table or kernels.FieldTable(max_fields=column.max_nodes)
         starts, ends = whole_values(data, pos)
         for _, _, root, found in locate_values(data, starts, ends, self.table, column.max_nodes):
@@ -127,7 +130,7 @@ class Shape:
                 return
             self.fields.extend(Shape() for _ in range(new))
             for shape, row in zip(self.fields, found, strict=True):
-                shape.observe(data, row, column, depth + 1)
+                shape.observe(data, row, column, depth + 1, clean)
 
     def merge(self, later: Shape, column: Column) -> None:
         """Take what another shape saw in later rows into account; the result is as if one had seen them all."""
@@ -163,9 +166,9 @@ class Shape:
         self.element, self.table, self.fields = None, None, []
 
 
-def observe_column(shape: Shape, data: Bytes, pos: Positions, column: Column) -> None:
+def observe_column(shape: Shape, data: Bytes, pos: Positions, column: Column, clean: bool) -> None:
     """`Shape.observe` for a whole column, which stops looking inside once that decides nothing."""
-    shape.observe(data, pos, column)
+    shape.observe(data, pos, column, clean=clean)
     _stop_looking(shape, column)
 
 

@@ -100,11 +100,12 @@ class PayloadInference:
             self._count(root)
             while len(self._shapes) < len(self._table.names):
                 self._shapes.append((Shape(), Column(self.max_fields)))
+            clean = _all_clean(root)
             for (shape, column), row in zip(self._shapes, pos, strict=True):
-                observe_column(shape, payloads, row, column)
+                observe_column(shape, payloads, row, column, clean)
             others = starts[low:high][_is_value(root)]
             if len(others):
-                observe_column(self._root[0], payloads, others, self._root[1])
+                observe_column(self._root[0], payloads, others, self._root[1], clean)
         return found if found is not None and found[0] == 0 and not self._table.overflow else None
 
     def merge(self, later: PayloadInference) -> bool:
@@ -287,7 +288,11 @@ class PayloadPlan:
         decodable = np.ones(len(rows.starts), bool)
         for low, high, root, pos in self._located(rows, chosen, fields):
             decodable[low:high] = _decodable(root)
-            made = {f"{PAYLOAD}.{one.name}": self._build(rows, one, row) for one, row in zip(chosen, pos, strict=True)}
+            clean = _all_clean(root)
+            made = {
+                f"{PAYLOAD}.{one.name}": self._build(rows, one, row, clean)
+                for one, row in zip(chosen, pos, strict=True)
+            }
             if whole and wanted:
                 made = {PAYLOAD: self._struct(rows, low, root, list(made.values()))}
             elif PAYLOAD in parts and self.root is not None:
@@ -307,8 +312,8 @@ class PayloadPlan:
         at = {column.raw: number for number, column in enumerate(self.columns)}
         yield low, high, root, pos if len(chosen) == len(pos) else pos[[at[one.raw] for one in chosen]]
 
-    def _build(self, rows: _Rows, column: FieldColumn, pos: Positions) -> pa.Array:
-        builder = ArrowBuilder(rows.data)
+    def _build(self, rows: _Rows, column: FieldColumn, pos: Positions, clean: bool) -> pa.Array:
+        builder = ArrowBuilder(rows.data, clean)
         made = builder.build(column.node, pos)
         self._add_misfits(f"{PAYLOAD}.{column.name}", builder.misfits)
         return made
@@ -365,6 +370,11 @@ def _stored(rows: _Rows) -> pa.Array:
     offsets = narrow_offsets(rows.offsets - first)
     stored = rows.data[first : int(rows.offsets[-1])] if count else rows.data[:0]
     return from_buffers(pa.binary(), count, np.ones(count, np.uint8), offsets, stored)
+
+
+def _all_clean(root: Bytes) -> bool:
+    """Whether every string of the rows is known to be UTF-8."""
+    return not bool((root & NOT_JSON).any())
 
 
 def _is_value(root: Bytes) -> Mask:

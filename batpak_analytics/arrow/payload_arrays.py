@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -55,10 +56,14 @@ class Node:
 
 
 class ArrowBuilder:
-    """Builds arrays over one buffer of payload bytes and counts the values that did not fit."""
+    """Builds arrays over one buffer of payload bytes and counts the values that did not fit.
 
-    def __init__(self, data: Bytes) -> None:
+    ``clean``: all strings in them are known to be UTF-8.
+    """
+
+    def __init__(self, data: Bytes, clean: bool = False) -> None:
         self.data = data
+        self.clean = clean
         self.misfits = 0
 
     def build(self, node: Node, pos: Positions) -> pa.Array:
@@ -126,7 +131,7 @@ class ArrowBuilder:
         return rounded
 
     def _string(self, node: Node, pos: Positions) -> pa.Array:
-        return self._bytes(node, pos, kernels.take_string)
+        return self._bytes(node, pos, partial(kernels.take_string, clean=self.clean))
 
     def _binary(self, node: Node, pos: Positions) -> pa.Array:
         return self._bytes(node, pos, kernels.take_binary)

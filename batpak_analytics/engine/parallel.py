@@ -6,13 +6,17 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from batpak_analytics.format.frame import crc32, crc32_of_rest
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 MAX_THREADS = 8
 """Each thread holds the memory of one batch."""
+
+CRC_PART_BYTES = 1 << 24
 
 
 def thread_count() -> int:
@@ -22,6 +26,16 @@ def thread_count() -> int:
         return int(chosen)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(usable, MAX_THREADS))
+
+
+def crc32_in_threads(data: Any) -> int:
+    """The CRC-32 of a large buffer, in parts."""
+    view = memoryview(data).cast("B")
+    parts = [view[start : start + CRC_PART_BYTES] for start in range(0, len(view), CRC_PART_BYTES)]
+    crc = 0
+    for part, found in zip(parts, in_order(crc32, parts, 1 if len(parts) < 2 else None), strict=True):
+        crc = crc32_of_rest(crc, found, len(part))  # which adds as well as it takes away
+    return crc
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], threads: int | None = None) -> Generator[R, None, None]:

@@ -7,13 +7,16 @@ only when the event hash agrees too, and for nothing else: its positions may be 
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Iterator
+from functools import cached_property, partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from batpak_analytics import kernels
 from batpak_analytics.engine.listing import Listing
+from batpak_analytics.engine.parallel import crc32_in_threads, in_order
 from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.segments import SegmentScan
 from batpak_analytics.errors import FormatError, FutureVersionError
@@ -24,12 +27,14 @@ from batpak_analytics.model import Finding
 
 FROM_IMAGE, FROM_FOOTER, SYNTHESISED = 0, 1, 2
 SOURCE_NAMES = ("image", "footer", "synthesised")
+ROWS_FOR_A_THREAD = 10_000
+"""Rows of a segment from which on threads are worth their while."""
 
 
 def load_image(listing: Listing, problems: Problems) -> IndexImage | None:
     """The index image the reference would try first that is valid, or None; an unusable one is a finding."""
     for name, decode in (
-        (MMAP_INDEX_NAME, mmap_index.decode_sequences),
+        (MMAP_INDEX_NAME, partial(mmap_index.decode_sequences, crc=crc32_in_threads)),
         (CHECKPOINT_NAME, checkpoint.decode_sequences),
     ):
         data = listing.sidecars.get(name)
@@ -59,9 +64,10 @@ def assign_sequences(scans: list[SegmentScan], image: IndexImage | None) -> tupl
     known = _ImageNumbers(image) if image is not None and len(image.event_id) else None
     seen = int(image.allocator) - 1 if image is not None else -1
     sequences, sources = [], []
+    matched = known.match_in_turn(scans) if known is not None else iter(())
     for scan in scans:
         count = len(scan.rows)
-        found = known.all_of(scan) if known is not None and count else None
+        found = known.all_of(scan, next(matched)) if known is not None and count else None
         if found is not None:
             sequence, source = found, np.full(count, FROM_IMAGE, np.uint8)
         elif known is None and scan.survey is not None:
@@ -110,10 +116,23 @@ class _ImageNumbers:
     def _hash(self) -> Any:
         return np.ascontiguousarray(self._image.event_hash).view("<u8").reshape(-1, 4)
 
-    def all_of(self, scan: SegmentScan) -> Any:
+    def match_in_turn(self, scans: list[SegmentScan]) -> Iterator[tuple[int, kernels.Matched]]:
+        """For each segment that has rows, the place in the image where they would be if all came in its order, and how
+        far they do.
+        """
+        filled = [scan.rows for scan in scans if len(scan.rows)]
+        starts = accumulate(map(len, filled), initial=0)
+        few = len(self._numbers) < ROWS_FOR_A_THREAD * len(filled)
+        return in_order(self._match, zip(starts, filled, strict=False), threads=1 if few else None)
+
+    def _match(self, at: tuple[int, Any]) -> tuple[int, kernels.Matched]:
+        start, rows = at
+        image, here = self._image, slice(start, start + len(rows))
+        return start, kernels.match_rows(rows, image.event_id[here], image.event_hash[here], self._numbers[here])
+
+    def all_of(self, scan: SegmentScan, ahead: tuple[int, kernels.Matched]) -> Any:
         """The numbers of all rows of a segment, where the image has them next, row by row; else None."""
-        image, here = self._image, slice(self._next, self._next + len(scan.rows))
-        found = kernels.match_rows(scan.rows, image.event_id[here], image.event_hash[here], self._numbers[here])
+        found = ahead[1] if ahead[0] == self._next else self._match((self._next, scan.rows))[1]
         if found.rows < len(scan.rows):
             return None
         self._next += found.rows

@@ -308,8 +308,11 @@ def _heads(data: memoryview, pos_row: Any) -> Iterator[Head | None]:
         yield read_head(data, at, len(data))
 
 
-def column_stats(data: Any, pos_row: Any) -> ColumnStats:
-    """Count what one column holds, to choose its type. Containers are counted by their head alone."""
+def column_stats(data: Any, pos_row: Any, clean: bool = False) -> ColumnStats:
+    """Count what one column holds, to choose its type. Containers are counted by their head alone.
+
+    ``clean`` says that every string is known to be UTF-8, as in rows that `locate_fields` does not call NOT_JSON.
+    """
     view = as_view(data)
     counts: dict[str, int] = {}
     ints: list[int] = []
@@ -320,7 +323,7 @@ def column_stats(data: Any, pos_row: Any) -> ColumnStats:
         if head is not None and head.type == "int":
             ints.append(head.value)
         if head is not None and head.type == "str":
-            bad_utf8 += not _is_utf8(view, head)
+            bad_utf8 += not (clean or _is_utf8(view, head))
     return ColumnStats(
         **counts,
         int_min=min(ints, default=None),
@@ -364,12 +367,12 @@ def take_float64(data: Any, pos_row: Any) -> tuple[npt.NDArray[np.float64], Byte
     return _take(data, pos_row, np.float64, {"float": _always, "int": _always})
 
 
-def _take_sized(data: Any, pos_row: Any, type_name: str) -> tuple[Positions, Bytes, Bytes]:
+def _take_sized(data: Any, pos_row: Any, type_name: str, clean: bool) -> tuple[Positions, Bytes, Bytes]:
     view = as_view(data)
     taken = bytearray()
     offsets, valid = [0], []
     for head in _heads(view, pos_row):
-        good = head is not None and head.type == type_name and (type_name != "str" or _is_utf8(view, head))
+        good = head is not None and head.type == type_name and (clean or _is_utf8(view, head))
         if good and head is not None:
             taken += view[head.start : head.end]
         offsets.append(len(taken))
@@ -377,14 +380,17 @@ def _take_sized(data: Any, pos_row: Any, type_name: str) -> tuple[Positions, Byt
     return np.array(offsets, np.int64), np.frombuffer(bytes(taken), np.uint8), np.array(valid, np.uint8)
 
 
-def take_string(data: Any, pos_row: Any) -> tuple[Positions, Bytes, Bytes]:
-    """Offsets, UTF-8 bytes and validity of the strings; one that is not UTF-8 is invalid."""
-    return _take_sized(data, pos_row, "str")
+def take_string(data: Any, pos_row: Any, clean: bool = False) -> tuple[Positions, Bytes, Bytes]:
+    """Offsets, UTF-8 bytes and validity of the strings; one that is not UTF-8 is invalid.
+
+    ``clean`` as in `column_stats`.
+    """
+    return _take_sized(data, pos_row, "str", clean)
 
 
 def take_binary(data: Any, pos_row: Any) -> tuple[Positions, Bytes, Bytes]:
     """Offsets, bytes and validity of the ``bin`` values."""
-    return _take_sized(data, pos_row, "bin")
+    return _take_sized(data, pos_row, "bin", True)
 
 
 def take_spans(data: Any, pos_row: Any) -> tuple[Positions, Positions]:

@@ -48,6 +48,44 @@ Tally = cython.struct(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
+def _head(raw: p_bytes, at: index, total: index, head: cython.pointer[Head]) -> cython.bint:
+    """``read_head``, with what is most frequent done here."""
+    tag: cython.int
+    bits: u64
+    if at < 0 or at >= total:
+        return False
+    tag = raw[at]
+    if tag < 0x80:
+        head.type = INT
+        head.negative = False
+        head.bits = tag
+        return True
+    if (tag & 0xE0) == 0xA0:
+        head.type = STR
+        head.start = at + 1
+        head.size = tag & 31
+        return head.size <= total - head.start
+    if tag == 0xCB and total - at > 8:
+        bits = (
+            (cython.cast(u64, raw[at + 1]) << 56)
+            | (cython.cast(u64, raw[at + 2]) << 48)
+            | (cython.cast(u64, raw[at + 3]) << 40)
+            | (cython.cast(u64, raw[at + 4]) << 32)
+            | (cython.cast(u64, raw[at + 5]) << 24)
+            | (cython.cast(u64, raw[at + 6]) << 16)
+            | (cython.cast(u64, raw[at + 7]) << 8)
+            | cython.cast(u64, raw[at + 8])
+        )
+        head.type = FLOAT
+        memcpy(cython.address(head.real), cython.address(bits), 8)
+        return True
+    return read_head(raw, at, total, head)
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
 def _is_exact(bits: u64, negative: cython.bint) -> cython.bint:
     """Whether an integer is a float64: 53 significant bits at most."""
     size: u64 = 0 - bits if negative else bits
@@ -73,22 +111,22 @@ def _count_int(tally: cython.pointer[Tally], bits: u64, negative: cython.bint) -
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _tally(data: octets, pos: positions, tally: cython.pointer[Tally]) -> cython.void:
+def _tally(data: octets, pos: positions, tally: cython.pointer[Tally], clean: cython.bint) -> cython.void:
     i: index
     head: Head
     raw: p_bytes = start_of(data)
     for i in range(pos.shape[0]):
-        if not read_head(raw, pos[i], data.shape[0], cython.address(head)):
+        if not _head(raw, pos[i], data.shape[0], cython.address(head)):
             tally.counts[NONE] += 1
             continue
         tally.counts[head.type] += 1
         if head.type == INT:
             _count_int(tally, head.bits, head.negative)
-        elif head.type == STR:
+        elif head.type == STR and not clean:
             tally.bad_utf8 += not is_utf8(raw, head.start, head.start + head.size)
 
 
-def column_stats(data: Any, pos_row: Any) -> ColumnStats:
+def column_stats(data: Any, pos_row: Any, clean: cython.bint = False) -> ColumnStats:
     """See ``format.payload.column_stats``."""
     view: octets = np.frombuffer(data, np.uint8)
     pos: positions = np.ascontiguousarray(pos_row, np.int64)
@@ -104,7 +142,7 @@ def column_stats(data: Any, pos_row: Any) -> ColumnStats:
     tally.least = ~cython.cast(u64, 0)
     tally.most = 0
     with cython.nogil:
-        _tally(view, pos, cython.address(tally))
+        _tally(view, pos, cython.address(tally), clean)
     low, high = None, None
     if tally.counts[INT]:
         low = tally.low if tally.negatives else tally.least
@@ -126,7 +164,7 @@ def take_bool(data: Any, pos_row: Any) -> tuple[Any, Any]:
     head: Head
     with cython.nogil:
         for i in range(pos.shape[0]):
-            if read_head(raw, pos[i], view.shape[0], cython.address(head)) and head.type == BOOL:
+            if _head(raw, pos[i], view.shape[0], cython.address(head)) and head.type == BOOL:
                 out[i] = head.bits
                 good[i] = 1
     return values.view(np.bool_), valid
@@ -147,7 +185,7 @@ def _take_int(data: Any, pos_row: Any, signed: cython.bint):
     fits: cython.bint
     with cython.nogil:
         for i in range(pos.shape[0]):
-            if read_head(raw, pos[i], view.shape[0], cython.address(head)) and head.type == INT:
+            if _head(raw, pos[i], view.shape[0], cython.address(head)) and head.type == INT:
                 fits = head.negative or head.bits < TOP_BIT if signed else not head.negative
                 if fits:
                     out[i] = head.bits
@@ -179,7 +217,7 @@ def take_float64(data: Any, pos_row: Any) -> tuple[Any, Any]:
     head: Head
     with cython.nogil:
         for i in range(pos.shape[0]):
-            if not read_head(raw, pos[i], view.shape[0], cython.address(head)):
+            if not _head(raw, pos[i], view.shape[0], cython.address(head)):
                 continue
             if head.type == FLOAT:
                 out[i] = head.real
@@ -197,7 +235,13 @@ def take_float64(data: Any, pos_row: Any) -> tuple[Any, Any]:
 @cython.nogil
 @cython.exceptval(check=False)
 def _measure(
-    data: octets, pos: positions, kind: cython.int, starts: i64[::1], offsets: i64[::1], valid: cython.uchar[::1]
+    data: octets,
+    pos: positions,
+    kind: cython.int,
+    clean: cython.bint,
+    starts: i64[::1],
+    offsets: i64[::1],
+    valid: cython.uchar[::1],
 ) -> cython.void:
     """Where the contents of each ``kind`` start, and the running total of their sizes."""
     i: index
@@ -205,9 +249,9 @@ def _measure(
     raw: p_bytes = start_of(data)
     for i in range(pos.shape[0]):
         offsets[i + 1] = offsets[i]
-        if not read_head(raw, pos[i], data.shape[0], cython.address(head)) or head.type != kind:
+        if not _head(raw, pos[i], data.shape[0], cython.address(head)) or head.type != kind:
             continue
-        if kind == STR and not is_utf8(raw, head.start, head.start + head.size):
+        if kind == STR and not clean and not is_utf8(raw, head.start, head.start + head.size):
             continue
         valid[i] = 1
         starts[i] = head.start
@@ -215,7 +259,7 @@ def _measure(
 
 
 @cython.cfunc
-def _take_sized(data: Any, pos_row: Any, kind: cython.int):
+def _take_sized(data: Any, pos_row: Any, kind: cython.int, clean: cython.bint):
     view: octets = np.frombuffer(data, np.uint8)
     raw: p_bytes = start_of(view)
     pos: positions = np.ascontiguousarray(pos_row, np.int64)
@@ -227,7 +271,7 @@ def _take_sized(data: Any, pos_row: Any, kind: cython.int):
     good: cython.uchar[::1] = valid
     i: index
     with cython.nogil:
-        _measure(view, pos, kind, starts, ends, good)
+        _measure(view, pos, kind, clean, starts, ends, good)
     taken = np.empty(ends[count] + 1, np.uint8)  # one more, so that there is a first
     out: cython.uchar[::1] = taken
     place: p_out = cython.address(out[0])
@@ -241,14 +285,14 @@ def _take_sized(data: Any, pos_row: Any, kind: cython.int):
     return offsets, taken[: ends[count]], valid
 
 
-def take_string(data: Any, pos_row: Any) -> tuple[Any, Any, Any]:
+def take_string(data: Any, pos_row: Any, clean: bool = False) -> tuple[Any, Any, Any]:
     """See ``format.payload.take_string``."""
-    return _take_sized(data, pos_row, STR)
+    return _take_sized(data, pos_row, STR, clean)
 
 
 def take_binary(data: Any, pos_row: Any) -> tuple[Any, Any, Any]:
     """See ``format.payload.take_binary``."""
-    return _take_sized(data, pos_row, BIN)
+    return _take_sized(data, pos_row, BIN, True)
 
 
 def take_spans(data: Any, pos_row: Any) -> tuple[Any, Any]:

@@ -29,7 +29,6 @@ FAIL = cython.declare(index, -1)
 SLACK = cython.declare(index, 8)  # whole words are written, so up to seven bytes too many
 
 HIGH_BITS = cython.declare(u64, 0x8080808080808080)
-LOW_BITS = cython.declare(u64, 0x7F7F7F7F7F7F7F7F)
 PREFIX_BYTES = cython.declare(u64, 0xCCCCCCCCCCCCCCCC)
 GATHER = cython.declare(u64, 0x0102040810204080)
 # By 256 * (the byte before was a prefix) + mask of high bits: mask of prefixes + 256 * (the last byte is one).
@@ -152,26 +151,33 @@ def _ints(data: p_bytes, at: index, end: index, count: index, out: p_out, copyin
     k: index = 0
     carry: cython.int = 0
     word: u64
-    differ: u64
+    kept: u64
+    wrong: u64
     mask: cython.int
     step: cython.int
     prefixes: cython.int
-    wrong: cython.int
+    lone: cython.int
     used: cython.int
     while k < count and end - at >= 8:
         memcpy(cython.address(word), data + at, 8)
+        if word & HIGH_BITS == 0 and not carry and count - k >= 8:  # text, mostly
+            if copying:
+                memcpy(out + k, cython.address(word), 8)
+            k += 8
+            at += 8
+            continue
         mask = _mask(word & HIGH_BITS)
         step = STEP[256 * carry + mask]
         prefixes = step & 255
-        differ = word ^ PREFIX_BYTES
-        differ = (((differ & LOW_BITS) + LOW_BITS) | differ) & HIGH_BITS  # set where a byte is not cc
-        wrong = (prefixes & _mask(differ)) | (((prefixes << 1) | carry) & ~mask & 255)
+        wrong = (word ^ PREFIX_BYTES) & ~SQUEEZE[4 * prefixes]  # a prefix that is not cc
+        lone = ((prefixes << 1) | carry) & ~mask & 255  # a byte behind a prefix without its high bit
         if copying:
             _write_kept(word, prefixes, out + k)
         if KEPT[prefixes] >= count - k:
             used = ENDS[8 * prefixes + (count - k - 1)]
-            return FAIL if wrong & ((1 << used) - 1) else at + used
-        if wrong:
+            kept = ~cython.cast(u64, 0) >> (64 - 8 * used)
+            return FAIL if wrong & kept or lone & ((1 << used) - 1) else at + used
+        if wrong or lone:
             return FAIL
         k += KEPT[prefixes]
         carry = step >> 8

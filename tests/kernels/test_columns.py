@@ -42,7 +42,12 @@ def test_any_position_in_any_bytes_gives_the_readable_answer(parts: list[bytes],
     data, offsets = samples.joined(parts)
     anywhere = st.lists(st.integers(-2, len(data) + 2) | st.integers(-(2**63), 2**63 - 1), max_size=20)
     for pos in (offsets, np.array(draw.draw(anywhere), np.int64)):
-        assert kernels.column_stats(data, pos) == payload.column_stats(data, pos)
+        for clean in (False, True):
+            assert kernels.column_stats(data, pos, clean) == payload.column_stats(data, pos, clean)
+            for one, other in zip(
+                kernels.take_string(data, pos, clean), payload.take_string(data, pos, clean), strict=True
+            ):
+                np.testing.assert_array_equal(one, other)
         for name in TAKES:
             got, wanted = getattr(kernels, name)(data, pos), getattr(payload, name)(data, pos)
             for one, other in zip(got, wanted, strict=True):

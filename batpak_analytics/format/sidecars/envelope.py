@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from batpak_analytics.errors import FormatError, FutureVersionError, TruncatedError
@@ -10,11 +11,11 @@ from batpak_analytics.format.cursor import Cursor
 from batpak_analytics.format.frame import crc32
 
 
-def open_envelope(buf: Any, magic: bytes, newest: int, oldest: int = 1) -> int:
+def open_envelope(buf: Any, magic: bytes, newest: int, oldest: int = 1, crc: Callable[[Any], int] = crc32) -> int:
     """The version of a sidecar whose magic, version and CRC hold; its body starts at ENVELOPE_SIZE.
 
     Raises FutureVersionError for a version above ``newest`` and FormatError for everything else. The order of
-    the checks is the reference's: the version comes before the CRC.
+    the checks is the reference's: the version comes before the CRC, which ``crc`` takes.
     """
     view = memoryview(buf).cast("B")
     if len(view) < layout.ENVELOPE_SIZE:
@@ -32,7 +33,7 @@ def open_envelope(buf: Any, magic: bytes, newest: int, oldest: int = 1) -> int:
         )
     if version < oldest:
         raise FormatError("unsupported version", offset=6, expected=f"{oldest} or later", actual=version)
-    if crc32(view[layout.ENVELOPE_SIZE :]) != stored:
+    if crc(view[layout.ENVELOPE_SIZE :]) != stored:
         raise FormatError("the file's bytes do not give its stored CRC", offset=8)
     return version
 

@@ -6,7 +6,7 @@ summary (from version 2), extension maps (version 5), rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,6 +18,7 @@ from blake3 import blake3
 from batpak_analytics.errors import FormatError, TruncatedError
 from batpak_analytics.format import codec, layout
 from batpak_analytics.format.event import encode_extensions
+from batpak_analytics.format.frame import crc32
 from batpak_analytics.format.sidecars.envelope import close_envelope, open_envelope
 from batpak_analytics.format.sidecars.image import (
     FullImage,
@@ -53,9 +54,9 @@ class _Sections:
     rows_start: int
 
 
-def _open(buf: Any) -> tuple[memoryview, _Sections]:
+def _open(buf: Any, crc: Callable[[Any], int] = crc32) -> tuple[memoryview, _Sections]:
     view = memoryview(buf).cast("B")
-    version = open_envelope(view, layout.MMAP_INDEX_MAGIC, layout.MMAP_INDEX_VERSION)
+    version = open_envelope(view, layout.MMAP_INDEX_MAGIC, layout.MMAP_INDEX_VERSION, crc=crc)
     tail = layout.MMAP_INDEX_TAILS[version]
     start = layout.ENVELOPE_SIZE + tail.size
     if len(view) < start:
@@ -87,9 +88,9 @@ def _rows(view: memoryview, at: _Sections) -> Rows:
     return np.frombuffer(view, layout.MMAP_INDEX_DTYPES[at.version], at.entry_count, at.rows_start)
 
 
-def decode_sequences(buf: Any) -> IndexImage:
-    """The numbering alone, as views of the rows in the buffer."""
-    view, at = _open(buf)
+def decode_sequences(buf: Any, crc: Callable[[Any], int] = crc32) -> IndexImage:
+    """The numbering alone, as views of the rows in the buffer. ``crc`` takes the CRC-32 of the whole body."""
+    view, at = _open(buf, crc)
     rows = _rows(view, at)
     return IndexImage(
         allocator=at.allocator,
