@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint notebooks docs ci clean
+.PHONY: help setup demo test lint notebooks docs benchmarks ci clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ notebooks: setup  ## run the notebooks and compare every output
 
 docs: setup  ## build the documentation into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+benchmarks: setup  ## measure beside the reference and others, and write the page (needs cargo; minutes)
+	$(BIN)/python -m tests.benchmarks --long --write docs/benchmarks.md
 
 ci:  ## everything that continuous integration runs, from nothing
 	.ci/run
