@@ -102,7 +102,8 @@ class Follower:
     def check(self, table: pa.Table, acknowledged: int) -> None:
         """Nothing torn, twice, out of order or missing among the events of `table`."""
         sequences = table.column("global_sequence").to_numpy()
-        assert bool((sequences[1:] > sequences[:-1]).all()), "global sequences do not ascend"
+        wrong = np.flatnonzero(sequences[1:] <= sequences[:-1])
+        assert not len(wrong), f"global sequences do not ascend: {sequences[max(wrong[0] - 2, 0) : wrong[0] + 4]}"
         ids = fixed(table.column("event_id"))
         assert len(np.unique(ids.view("S16"))) == len(ids), "an event is shown twice"
         places = self.receipts.places(ids)
