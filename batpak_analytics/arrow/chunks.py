@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batpak_analytics.arrow.columns import as_slice, take
+from batpak_analytics.arrow.columns import as_slice
 
 Rows = npt.NDArray[np.int64]
 
@@ -83,7 +83,7 @@ class _Spans:
 
 
 class _Flat:
-    """Rows in any order, each with its segment and the bytes of its frame."""
+    """Rows in any order, each with its segment and, where it matters, the bytes of its frame."""
 
     def __init__(self, segments: Rows, rows: Rows, ends: Rows) -> None:
         self.segments, self.rows, self.ends = segments, rows, ends  # `ends`: the running total of the bytes
@@ -117,7 +117,7 @@ def chunks(view: Any, selection: Any, max_rows: int, *, frames: bool, limit: int
     most = MAX_CHUNK_BYTES if frames else 1 << 62
     waiting: list[_Spans | _Flat] = []
     count = size = 0
-    for block in _selected(view, selection):
+    for block in _selected(view, selection, frames):
         if limit is not None:
             block = block.cut(limit)[0] if limit < block.count else block
             limit -= block.count
@@ -138,7 +138,7 @@ def chunks(view: Any, selection: Any, max_rows: int, *, frames: bool, limit: int
         yield _assembled(waiting, count)
 
 
-def _selected(view: Any, selection: Any) -> Iterator[_Spans | _Flat]:
+def _selected(view: Any, selection: Any, frames: bool) -> Iterator[_Spans | _Flat]:
     """The selected rows in commit order, some runs at a time."""
     for runs in _blocks(view, selection.counts):
         spans = _spans(runs, selection.masks)
@@ -149,7 +149,9 @@ def _selected(view: Any, selection: Any) -> Iterator[_Spans | _Flat]:
         if any(selection.masks[run[0]] is not None for run in runs):
             kept = _looked_up(segments, rows, bool, lambda at, found: _is_selected(selection.masks[at], found))
             segments, rows = segments[kept], rows[kept]
-        sizes = _looked_up(segments, rows, np.int64, lambda at, found: _taken(view.segments[at].rows["length"], found))
+        sizes = np.zeros(len(rows), np.int64)
+        if frames:
+            sizes = _looked_up(segments, rows, np.int64, lambda at, found: view.segments[at].rows["length"][found])
         yield _Flat(segments, rows, np.cumsum(sizes))
 
 
@@ -214,12 +216,7 @@ def _looked_up(segments: Rows, rows: Rows, dtype: Any, look: Callable[[int, Rows
 
 
 def _is_selected(mask: Any, rows: Rows) -> Any:
-    return True if mask is None else _taken(mask, rows)
-
-
-def _taken(values: Any, rows: Rows) -> Any:
-    """`values[rows]`, as a slice where each row follows the one before. In commit order rows may go back and forth."""
-    return take(values, rows) if bool((rows[1:] - rows[:-1] == 1).all()) else values[rows]
+    return True if mask is None else mask[rows]
 
 
 def _assembled(parts: list[_Spans | _Flat], count: int) -> Chunk:

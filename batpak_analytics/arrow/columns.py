@@ -171,11 +171,6 @@ class LabelSpace:
             labels.add_table(position, strings, np.arange(len(strings)))
 
 
-def gather(view: Any, groups: Any, name: str, labels: LabelSpace) -> Array:
-    """Column `name` of the chunk's rows, in the order of its groups: numbers, codes or bytes."""
-    return _gathered(view, groups, [name], labels)[0][name]
-
-
 def _gathered(
     view: Any, groups: Any, names: Iterable[str], labels: LabelSpace
 ) -> tuple[dict[str, Array], npt.NDArray[np.bool_]]:
@@ -233,7 +228,7 @@ def index_arrays(
             values[name][row] = _encoded(name, given[name], labels)
             if name == "causation_id":
                 present[row] = any(given[name])
-    return {name: as_arrow(name, found, labels, present) for name, found in values.items()}
+    return {name: _as_arrow(name, found, labels, present) for name, found in values.items()}
 
 
 def _encoded(name: str, value: Any, labels: LabelSpace) -> Any:
@@ -244,12 +239,12 @@ def _encoded(name: str, value: Any, labels: LabelSpace) -> Any:
     return np.frombuffer(value, np.uint8) if isinstance(value, bytes) else value
 
 
-def as_arrow(name: str, values: Array, labels: LabelSpace, present: Array | None = None) -> Any:
-    """Gathered values of an index column as its Arrow type; `present` says which rows have a cause, where known."""
+def _as_arrow(name: str, values: Array, labels: LabelSpace, present: Array) -> Any:
+    """Gathered values of an index column as its Arrow type; `present` says which rows have a cause."""
     if name in ("entity", "scope", "sequence_source"):
         return getattr(labels, name).array(values)
     if name == "causation_id":  # zero means no cause (segments.md 5.2)
-        return fixed_binary(values, values.any(axis=1) if present is None else present)
+        return fixed_binary(values, present)
     if values.ndim == 2:
         return fixed_binary(values)
     return numbers(values, base_field(name).type)

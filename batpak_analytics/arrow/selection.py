@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batpak_analytics.arrow.columns import LabelSpace, as_arrow, gather
+from batpak_analytics.arrow.columns import LabelSpace, index_arrays
 from batpak_analytics.arrow.criteria import Criteria
 from batpak_analytics.arrow.filters import Filters, RowFilter, TupleFilters
 from batpak_analytics.arrow.pruning import cannot_match, covers, outside
@@ -180,4 +180,4 @@ def _filter_columns(view: Any, position: int, rows: Any, names: tuple[str, ...])
     labels = LabelSpace(view, (), ())
     if "entity" in names or "scope" in names:
         labels.add_all(view, position)
-    return {name: as_arrow(name, gather(view, [group], name, labels), labels) for name in names}
+    return index_arrays(view, [group], names, labels, {})

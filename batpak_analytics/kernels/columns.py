@@ -10,6 +10,7 @@ from typing import Any
 import cython
 import numpy as np
 from cython.cimports.batpak_analytics.kernels.wire import Head, is_utf8, read_head, skip_value, start_of
+from cython.cimports.batpak_analytics.kernels.words import big_u64_at
 from cython.cimports.libc.string import memcpy
 
 from batpak_analytics.format.payload import ColumnStats
@@ -66,16 +67,7 @@ def _head(raw: p_bytes, at: index, total: index, head: cython.pointer[Head]) -> 
         head.size = tag & 31
         return head.size <= total - head.start
     if tag == 0xCB and total - at > 8:
-        bits = (
-            (cython.cast(u64, raw[at + 1]) << 56)
-            | (cython.cast(u64, raw[at + 2]) << 48)
-            | (cython.cast(u64, raw[at + 3]) << 40)
-            | (cython.cast(u64, raw[at + 4]) << 32)
-            | (cython.cast(u64, raw[at + 5]) << 24)
-            | (cython.cast(u64, raw[at + 6]) << 16)
-            | (cython.cast(u64, raw[at + 7]) << 8)
-            | cython.cast(u64, raw[at + 8])
-        )
+        bits = big_u64_at(raw + at + 1)
         head.type = FLOAT
         memcpy(cython.address(head.real), cython.address(bits), 8)
         return True

@@ -12,6 +12,7 @@ import cython
 import numpy as np
 from cython.cimports.batpak_analytics.kernels.escape import Row
 from cython.cimports.batpak_analytics.kernels.wire import start_of
+from cython.cimports.batpak_analytics.kernels.words import big_u64_at, u32_at, u64_at
 from cython.cimports.libc.string import memcmp, memcpy
 
 from batpak_analytics.format.layout import FOOTER_DTYPE, FRAME_DTYPE
@@ -45,46 +46,8 @@ EVENT_HASH = cython.declare(index, _PLACES["event_hash"])
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _u64(data: p_bytes) -> u64:
-    value: u64
-    memcpy(cython.address(value), data, 8)
-    return value
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _u32(data: p_bytes) -> u32:
-    value: u32
-    memcpy(cython.address(value), data, 4)
-    return value
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _swapped(data: p_bytes) -> u64:
-    """Eight bytes as a big-endian number."""
-    return (
-        (cython.cast(u64, data[0]) << 56)
-        | (cython.cast(u64, data[1]) << 48)
-        | (cython.cast(u64, data[2]) << 40)
-        | (cython.cast(u64, data[3]) << 32)
-        | (cython.cast(u64, data[4]) << 24)
-        | (cython.cast(u64, data[5]) << 16)
-        | (cython.cast(u64, data[6]) << 8)
-        | cython.cast(u64, data[7])
-    )
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
 def _same_id(frame: p_bytes, entry: p_bytes) -> cython.bint:
-    return _swapped(frame) == _u64(entry + 8) and _swapped(frame + 8) == _u64(entry)
+    return big_u64_at(frame) == u64_at(entry + 8) and big_u64_at(frame + 8) == u64_at(entry)
 
 
 @cython.cfunc
@@ -115,10 +78,10 @@ def _same_numbers(row: p_row, entry: p_bytes) -> cython.bint:
     memcpy(cython.address(kind), entry + KIND, 2)
     return (
         row.kind == kind
-        and row.wall_ms == _u64(entry + WALL)
-        and row.clock == _u32(entry + CLOCK)
-        and row.lane == _u32(entry + LANE)
-        and row.depth == _u32(entry + DEPTH)
+        and row.wall_ms == u64_at(entry + WALL)
+        and row.clock == u32_at(entry + CLOCK)
+        and row.lane == u32_at(entry + LANE)
+        and row.depth == u32_at(entry + DEPTH)
     )
 
 
@@ -142,8 +105,8 @@ def same_row(data, total, row, entry, strings):
     return (
         _same_numbers(row, entry)
         and _same_keys(row, entry)
-        and _same_text(data, total, row.entity_start, row.entity_size, _u32(entry + ENTITY), strings)
-        and _same_text(data, total, row.scope_start, row.scope_size, _u32(entry + SCOPE), strings)
+        and _same_text(data, total, row.entity_start, row.entity_size, u32_at(entry + ENTITY), strings)
+        and _same_text(data, total, row.scope_start, row.scope_size, u32_at(entry + SCOPE), strings)
     )
 
 

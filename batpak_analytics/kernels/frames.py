@@ -11,17 +11,13 @@ from typing import Any
 
 import cython
 import numpy as np
-from cython.cimports.batpak_analytics.kernels.compare import Strings, same_row
 from cython.cimports.batpak_analytics.kernels.escape import Row, read_ints, skip_ints
-from cython.cimports.batpak_analytics.kernels.walk import check_places
 from cython.cimports.batpak_analytics.kernels.wire import is_utf8, start_of
+from cython.cimports.batpak_analytics.kernels.words import big_u64_at, u32_at, u64_at
 from cython.cimports.libc.string import memcmp, memcpy, memset
 
 from batpak_analytics.format import rows as readable
-from batpak_analytics.format.gather import row_count
-from batpak_analytics.format.layout import FOOTER_DTYPE, FRAME_DTYPE
-from batpak_analytics.kernels.compare import differing_rows
-from batpak_analytics.kernels.escape import unescape
+from batpak_analytics.format.layout import FRAME_DTYPE
 from batpak_analytics.kernels.walk import check_frames
 
 p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
@@ -38,56 +34,11 @@ if cython.sizeof(Row) != FRAME_DTYPE.itemsize:
 FRAME_OK = cython.declare(cython.int, 0)
 UNUSUAL = cython.declare(cython.int, 254)  # not the layout that the fast path knows
 FAIL = cython.declare(index, -1)
-SLACK = cython.declare(index, 8)  # read_ints writes whole words
-ENTRY_SIZE = cython.declare(index, FOOTER_DTYPE.itemsize)
-OFFSET = cython.declare(index, FOOTER_DTYPE.fields["offset"][1])
-LENGTH = cython.declare(index, FOOTER_DTYPE.fields["length"][1])
-BLOCK_ROWS = cython.declare(index, 1024)
-BLOCK_BYTES = cython.declare(u64, 1 << 18)  # frames that stay in the processor's cache from the CRC to the parsing
-USUAL_PAYLOAD = cython.declare(index, 128)
 U16_MAX = cython.declare(u64, 0xFFFF)
 U32_MAX = cython.declare(u64, 0xFFFFFFFF)
 
-Work = cython.struct(
-    count=cython.Py_ssize_t,  # rows to take: from `first` on, or those that `picks` numbers
-    first=cython.Py_ssize_t,
-    picks=cython.pointer[cython.const[cython.longlong]],
-    entry=cython.pointer[cython.const[cython.uchar]],  # the first footer row, and how many there are
-    entries=cython.Py_ssize_t,
-    base=cython.ulonglong,
-    compare=cython.bint,
-    strings=Strings,
-    frames=cython.pointer[Row],
-    statuses=cython.pointer[cython.uchar],
-    encrypted=cython.pointer[cython.uchar],
-    differs=cython.pointer[cython.uchar],
-    bounds=cython.pointer[cython.longlong],
-    payloads=cython.pointer[cython.uchar],
-    taken=cython.Py_ssize_t,
-)
-
 
 # -- pieces of the canonical layout: each gives where the next one starts, or FAIL -------------------------
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _word(data: p_bytes) -> u64:
-    value: u64
-    memcpy(cython.address(value), data, 8)
-    return value
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _half(data: p_bytes) -> cython.uint:
-    value: cython.uint
-    memcpy(cython.address(value), data, 4)
-    return value
-
-
 @cython.cfunc
 @cython.inline
 @cython.nogil
@@ -99,30 +50,12 @@ def _key(data: p_bytes, at: index, end: index, key: p_text, size: index) -> inde
     if at < 0 or end - at < size:
         return FAIL
     if size >= 8 and size <= 16:
-        same = _word(data + at) == _word(known) and _word(data + at + size - 8) == _word(known + size - 8)
+        same = u64_at(data + at) == u64_at(known) and u64_at(data + at + size - 8) == u64_at(known + size - 8)
     elif size >= 4 and size < 8:
-        same = _half(data + at) == _half(known) and _half(data + at + size - 4) == _half(known + size - 4)
+        same = u32_at(data + at) == u32_at(known) and u32_at(data + at + size - 4) == u32_at(known + size - 4)
     else:
         same = memcmp(data + at, key, size) == 0
     return at + size if same else FAIL
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _swapped(data: p_bytes) -> u64:
-    """Eight bytes as a big-endian number; compilers make one load of it."""
-    return (
-        (cython.cast(u64, data[0]) << 56)
-        | (cython.cast(u64, data[1]) << 48)
-        | (cython.cast(u64, data[2]) << 40)
-        | (cython.cast(u64, data[3]) << 32)
-        | (cython.cast(u64, data[4]) << 24)
-        | (cython.cast(u64, data[5]) << 16)
-        | (cython.cast(u64, data[6]) << 8)
-        | cython.cast(u64, data[7])
-    )
 
 
 @cython.cfunc
@@ -144,7 +77,7 @@ def _uint(data: p_bytes, at: index, end: index, most: u64, value: cython.pointer
         return FAIL
     width = cython.cast(index, 1) << (tag - 0xCC)
     if end - at > 8:
-        value[0] = _swapped(data + at + 1) >> (64 - 8 * width)
+        value[0] = big_u64_at(data + at + 1) >> (64 - 8 * width)
     elif end - at - 1 < width:
         return FAIL
     else:
@@ -388,11 +321,11 @@ def _payload(data: p_bytes, at: index, end: index, row: p_row, out: p_out) -> in
     return at
 
 
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def _parse(data: p_bytes, at: index, end: index, row: p_row, out: p_out) -> cython.bint:
-    """Fill ``row`` from one body in the canonical layout; False leaves it half filled."""
+def parse_body(data, at, end, row, out):
+    """Fill ``row`` from one body in the canonical layout; False leaves it half filled.
+
+    The payload goes to ``out`` too, where there is one; that has room for as many bytes as the body has, and eight.
+    """
     fields: cython.int
     content: index[2]
     at = _key(data, at, end, b"\x84\xa5event\x83\xa6header", 15)
@@ -424,7 +357,7 @@ def _parse_all(
     for i in range(offsets.shape[0]):
         memset(cython.address(out[i]), 0, cython.sizeof(Row))
         out[i].status = statuses[i]
-        if statuses[i] == FRAME_OK and not _parse(
+        if statuses[i] == FRAME_OK and not parse_body(
             data, offsets[i] + 8, offsets[i] + lengths[i], cython.address(out[i]), cython.NULL
         ):
             memset(cython.address(out[i]), 0, cython.sizeof(Row))
@@ -452,165 +385,3 @@ def parse_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True
             frames[i]["status"] = FRAME_OK
             readable.parse_row(view, int(starts[i]) + 8, int(starts[i]) + int(sizes[i]), frames[i])
     return frames
-
-
-# -- frames by their footer rows: placed, checked, parsed and compared in blocks that stay in the cache -----------
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def _places(
-    work: cython.pointer[Work], done: index, starts: cython.pointer[u64], sizes: cython.pointer[cython.uint]
-) -> index:
-    """Where the frames of the next rows should be; how many rows make a block."""
-    i: index = 0
-    row: index
-    offset: u64
-    entry: p_bytes
-    total: u64 = 0
-    while done + i < work.count and i < BLOCK_ROWS and total < BLOCK_BYTES:
-        row = work.first + done + i if work.picks == cython.NULL else cython.cast(index, work.picks[done + i])
-        if row < 0 or row >= work.entries:
-            starts[i] = sizes[i] = 0  # a size that no frame has
-        else:
-            entry = work.entry + row * ENTRY_SIZE
-            memcpy(cython.address(offset), entry + OFFSET, 8)
-            memcpy(cython.address(sizes[i]), entry + LENGTH, 4)
-            starts[i] = offset - work.base
-        total += sizes[i]
-        i += 1
-    return i
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def _take(
-    data: p_bytes,
-    total: u64,
-    work: cython.pointer[Work],
-    done: index,
-    size: index,
-    starts: cython.pointer[u64],
-    sizes: cython.pointer[cython.uint],
-    statuses: p_out,
-) -> cython.bint:
-    """Parse and compare one block; False where the fast path cannot do a frame."""
-    i: index
-    at: index
-    number: index
-    one: Row
-    row: p_row = cython.address(one)
-    place: p_out = cython.NULL
-    for i in range(size):
-        at = done + i
-        if work.frames != cython.NULL:
-            row = work.frames + at
-        if work.payloads != cython.NULL:
-            place = work.payloads + work.taken
-        memset(row, 0, cython.sizeof(Row))
-        row.status = statuses[i]
-        if row.status == FRAME_OK and not _parse(data, starts[i] + 8, starts[i] + sizes[i], row, place):
-            return False
-        work.taken += row.payload_count
-        work.bounds[at + 1] = work.taken
-        work.statuses[at] = row.status
-        work.encrypted[at] = row.encrypted
-        work.differs[at] = 0
-        if work.compare and row.status == FRAME_OK:
-            number = work.first + at if work.picks == cython.NULL else cython.cast(index, work.picks[at])
-            work.differs[at] = not same_row(
-                data, total, row, work.entry + number * ENTRY_SIZE, cython.address(work.strings)
-            )
-    return True
-
-
-def take_frames(
-    buffer: Any, base: int, entries: Any, rows: Any, strings: Any = None, payloads: bool = True, keep: bool = False
-) -> Any:
-    """See ``format.rows.take_frames``."""
-    count: index = row_count(rows)
-    view = np.frombuffer(buffer, np.uint8)
-    data: cython.const[cython.uchar][::1] = view
-    numbers: cython.const[cython.longlong][::1]
-    packed: cython.const[cython.uchar][::1]
-    letters: cython.const[cython.uchar][::1]
-    edges: cython.const[cython.longlong][::1]
-    raw: cython.uchar[::1]
-    work: Work
-    starts: u64[1024]
-    sizes: cython.uint[1024]
-    verdicts: cython.uchar[1024]
-    statuses = np.empty(count, np.uint8)
-    encrypted = np.empty(count, np.uint8)
-    differs = np.empty(count, np.uint8)
-    bounds = np.zeros(count + 1, np.int64)
-    frames = np.empty(count, FRAME_DTYPE) if keep else None
-    taken = np.empty(min(len(view), USUAL_PAYLOAD * count) + SLACK, np.uint8)
-    status_view: cython.uchar[::1] = statuses
-    encrypted_view: cython.uchar[::1] = encrypted
-    differs_view: cython.uchar[::1] = differs
-    bound_view: cython.longlong[::1] = bounds
-    room: cython.uchar[::1] = taken
-    done: index = 0
-    size: index
-    needed: index
-    i: index
-    good: cython.bint
-    if count == 0:
-        return readable.Taken(statuses, encrypted, differs.view(bool), taken[:0], bounds, frames)
-    work.count = count
-    work.base = base
-    work.first = 0
-    work.picks = cython.NULL
-    if isinstance(rows, slice):
-        work.first = rows.start
-    else:
-        numbers = np.ascontiguousarray(rows, np.int64)
-        work.picks = cython.address(numbers[0])
-    work.entries = len(entries)
-    if len(entries):
-        packed = np.ascontiguousarray(entries, FOOTER_DTYPE).view(np.uint8)
-        work.entry = cython.address(packed[0])
-    work.compare = strings is not None
-    if strings is not None:
-        letters = np.frombuffer(strings[0] or bytes(1), np.uint8)
-        edges = np.ascontiguousarray(strings[1], np.int64)
-        work.strings.text = cython.address(letters[0])
-        work.strings.bounds = cython.address(edges[0])
-        work.strings.count = edges.shape[0] - 1
-    work.frames = cython.NULL
-    if keep:
-        raw = frames.view(np.uint8)
-        work.frames = cython.cast(p_row, cython.address(raw[0]))
-    work.statuses = cython.address(status_view[0])
-    work.encrypted = cython.address(encrypted_view[0])
-    work.differs = cython.address(differs_view[0])
-    work.bounds = cython.address(bound_view[0])
-    work.payloads = cython.address(room[0]) if payloads else cython.NULL
-    work.taken = 0
-    while done < count:
-        with cython.nogil:
-            size = _places(cython.address(work), done, starts, sizes)
-        check_places(view, start_of(data), data.shape[0], starts, sizes, verdicts, size)
-        if payloads:
-            needed = work.taken + SLACK
-            for i in range(size):
-                if verdicts[i] == FRAME_OK:
-                    needed += sizes[i]  # an element is a byte or more, so a payload is shorter than its frame
-            if needed > room.shape[0]:
-                grown = np.empty(2 * needed, np.uint8)
-                grown[: work.taken] = taken[: work.taken]
-                taken = grown
-                room = taken
-                work.payloads = cython.address(room[0])
-        with cython.nogil:
-            good = _take(start_of(data), data.shape[0], cython.address(work), done, size, starts, sizes, verdicts)
-        if not good:
-            return readable.taken_apart(_TOOLS, buffer, base, entries, rows, strings, payloads, keep)
-        done += size
-    if not payloads:
-        bounds[:] = 0
-    return readable.Taken(statuses, encrypted, differs.view(bool), taken[: bounds[count]], bounds, frames)
-
-
-_TOOLS = (parse_frames, unescape, differing_rows)

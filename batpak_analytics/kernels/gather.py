@@ -9,6 +9,7 @@ from typing import Any
 
 import cython
 import numpy as np
+from cython.cimports.batpak_analytics.kernels.words import big_u64_at, u32_at, u64_at
 from cython.cimports.libc.string import memcpy
 
 from batpak_analytics.format.gather import MOST_JOBS, WIDTHS, Form, check_jobs, row_count
@@ -46,44 +47,6 @@ p_rows = cython.typedef(cython.pointer[p_bytes])
 
 
 @cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _u64(data: p_bytes) -> u64:
-    value: u64
-    memcpy(cython.address(value), data, 8)
-    return value
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _u32(data: p_bytes) -> u32:
-    value: u32
-    memcpy(cython.address(value), data, 4)
-    return value
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _swapped(v: u64) -> u64:
-    """The bytes of a word in the other order; compilers make one instruction of it."""
-    return (
-        (v << 56)
-        | (((v >> 8) & 255) << 48)
-        | (((v >> 16) & 255) << 40)
-        | (((v >> 24) & 255) << 32)
-        | (((v >> 32) & 255) << 24)
-        | (((v >> 40) & 255) << 16)
-        | (((v >> 48) & 255) << 8)
-        | (v >> 56)
-    )
-
-
-@cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def _copy(rows: p_rows, count: index, task: p_task, out: p_out) -> cython.void:
@@ -114,9 +77,9 @@ def _reverse(rows: p_rows, count: index, task: p_task, out: p_out) -> cython.voi
     i: index
     word: u64
     for i in range(count):
-        word = _swapped(_u64(rows[i] + task.place + 8))
+        word = big_u64_at(rows[i] + task.place + 8)
         memcpy(out + 16 * i, cython.address(word), 8)
-        word = _swapped(_u64(rows[i] + task.place))
+        word = big_u64_at(rows[i] + task.place)
         memcpy(out + 16 * i + 8, cython.address(word), 8)
 
 
@@ -128,7 +91,7 @@ def _look_up(rows: p_rows, count: index, task: p_task, out: p_out) -> cython.voi
     code: u32
     found: cython.int
     for i in range(count):
-        code = _u32(rows[i] + task.place)
+        code = u32_at(rows[i] + task.place)
         found = task.table[code] if code < task.table_size else 0
         memcpy(out + 4 * i, cython.address(found), 4)
 
@@ -147,12 +110,12 @@ def _fill(rows: p_rows, count: index, task: p_task, at: index) -> cython.void:
         _look_up(rows, count, task, out)
     elif task.form == TIME:
         for i in range(count):
-            value = _u64(rows[i] + task.place)
+            value = u64_at(rows[i] + task.place)
             value = value if value >> 63 == 0 else ~cython.cast(u64, 0) >> 1
             memcpy(out + 8 * i, cython.address(value), 8)
     elif task.form == PRESENT:
         for i in range(count):
-            out[i] = (_u64(rows[i] + task.place) | _u64(rows[i] + task.place + 8)) != 0
+            out[i] = (u64_at(rows[i] + task.place) | u64_at(rows[i] + task.place + 8)) != 0
     else:
         _copy(rows, count, task, out)
 
@@ -269,10 +232,10 @@ def used_strings(entries: Any, mask: Any, count: Any) -> tuple[Any, Any]:
     with cython.nogil:
         for i in range(total):
             if every or chosen[i]:
-                code = _u32(row + ENTITY)
+                code = u32_at(row + ENTITY)
                 if code < entity.shape[0]:
                     entity[code] = 1
-                code = _u32(row + SCOPE)
+                code = u32_at(row + SCOPE)
                 if code < scope.shape[0]:
                     scope[code] = 1
             row += SIZE

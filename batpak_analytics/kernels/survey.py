@@ -9,6 +9,7 @@ from typing import Any
 
 import cython
 import numpy as np
+from cython.cimports.batpak_analytics.kernels.words import u32_at, u64_at
 from cython.cimports.libc.string import memcmp, memcpy, memset
 
 from batpak_analytics.format.frame import crc32
@@ -64,26 +65,6 @@ Found = cython.struct(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _u64(data: p_bytes) -> u64:
-    value: u64
-    memcpy(cython.address(value), data, 8)
-    return value
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _u32(data: p_bytes) -> u32:
-    value: u32
-    memcpy(cython.address(value), data, 4)
-    return value
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
 def _is_new(word: u64, found: cython.pointer[Found]) -> cython.bint:
     """Enter ``word`` into the table of its moment, which is half full at most; False where it is there already."""
     slot: index = cython.cast(index, (word * PRIME) >> 53)
@@ -110,11 +91,11 @@ def _survey(row: p_bytes, count: index, found: cython.pointer[Found], gaps: i64[
     for i in range(count):
         memcpy(cython.address(kind), row + KIND, 2)
         found.markers |= kind == BEGIN or kind == COMMIT
-        found.top_string = max(found.top_string, max(_u32(row + ENTITY), _u32(row + SCOPE)))
-        offset = _u64(row + OFFSET)
-        length = _u32(row + LENGTH)
-        time = _u64(row + EVENT_ID + 8) >> 16
-        sequence = _u64(row + SEQUENCE)
+        found.top_string = max(found.top_string, max(u32_at(row + ENTITY), u32_at(row + SCOPE)))
+        offset = u64_at(row + OFFSET)
+        length = u32_at(row + LENGTH)
+        time = u64_at(row + EVENT_ID + 8) >> 16
+        sequence = u64_at(row + SEQUENCE)
         if length < SMALLEST or offset > FAR or offset < found.end:
             found.in_order = False
         if found.rows:
@@ -130,7 +111,7 @@ def _survey(row: p_bytes, count: index, found: cython.pointer[Found], gaps: i64[
         if found.alike >= ALIKE:
             found.ids_differ = False
         if found.ids_differ:
-            found.ids_differ = _is_new(_u64(row + EVENT_ID), found)
+            found.ids_differ = _is_new(u64_at(row + EVENT_ID), found)
             found.alike += 1
         found.end = offset + length
         found.sequence = sequence
@@ -203,8 +184,8 @@ def _match(
     for i in range(count):
         if memcmp(row + EVENT_ID, ids, 16) != 0 or memcmp(row + EVENT_HASH, hashes, 32) != 0:
             return i
-        out[i] = _u64(numbers)
-        same[0] &= out[i] == _u64(row + SEQUENCE)
+        out[i] = u64_at(numbers)
+        same[0] &= out[i] == u64_at(row + SEQUENCE)
         row += SIZE
         ids += id_step
         hashes += hash_step

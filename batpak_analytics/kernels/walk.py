@@ -380,23 +380,10 @@ def check_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True
     verdicts: cython.uchar[::1] = statuses
     if count == 0:
         return statuses
-    _place(
-        start_of(bytes_view),
-        bytes_view.shape[0],
-        cython.address(starts[0]),
-        cython.address(sizes[0]),
-        cython.address(verdicts[0]),
-        count,
-    )
+    start, size, verdict = cython.address(starts[0]), cython.address(sizes[0]), cython.address(verdicts[0])
     if check_crc:
-        _settle(
-            view,
-            start_of(bytes_view),
-            cython.address(starts[0]),
-            cython.address(sizes[0]),
-            cython.address(verdicts[0]),
-            count,
-        )
+        check_places(view, start_of(bytes_view), bytes_view.shape[0], start, size, verdict, count)
     else:
+        _place(start_of(bytes_view), bytes_view.shape[0], start, size, verdict, count)
         statuses[statuses == PENDING] = OK
     return statuses

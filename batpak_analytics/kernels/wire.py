@@ -7,6 +7,7 @@ Twin of ``read_head`` and ``_Walk`` in ``format/payload.py``. The types of argum
 from __future__ import annotations
 
 import cython
+from cython.cimports.batpak_analytics.kernels.words import u64_at
 from cython.cimports.libc.string import memcpy
 
 p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
@@ -16,16 +17,6 @@ MAX_NESTING = cython.declare(cython.int, 1023)  # as format/layout.py
 PRIME = cython.declare(u64, 0x9E3779B97F4A7C15)
 MIX = cython.declare(u64, 0xBF58476D1CE4E5B9)
 HIGH_BITS = cython.declare(u64, 0x8080808080808080)
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _bytes8(data: p_bytes, at: cython.Py_ssize_t) -> u64:
-    value: u64
-    memcpy(cython.address(value), data + at, 8)
-    return value
 
 
 @cython.cfunc
@@ -81,7 +72,7 @@ def is_utf8(data, at, end):
     """Whether ``data[at:end]`` is valid UTF-8, as Rust and Python judge it."""
     size: cython.int
     while at < end:
-        if end - at >= 8 and not _bytes8(data, at) & HIGH_BITS:
+        if end - at >= 8 and not u64_at(data + at) & HIGH_BITS:
             at += 8
         elif data[at] < 0x80:
             at += 1
@@ -266,7 +257,7 @@ def hash_bytes(data, at, size):
     value: u64 = size
     end: cython.Py_ssize_t = at + size
     while end - at >= 8:
-        value = (value ^ _bytes8(data, at)) * PRIME
+        value = (value ^ u64_at(data + at)) * PRIME
         value ^= value >> 29
         at += 8
     value = (value ^ _big(data, at, cython.cast(cython.int, end - at))) * PRIME
