@@ -7,7 +7,7 @@ rows are looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,9 +153,20 @@ def _by_string(segment: Any, field: str, wanted: Callable[[str], bool]) -> Mask:
 def _without_lifecycle(segment: Any) -> Iterable[Mask]:
     """Drop the store's own open and close events (engine-read.md 1.3)."""
     if covers(segment.strings, (LIFECYCLE_ENTITY, LIFECYCLE_SCOPE)):
-        entity = _by_string(segment, "entity_idx", LIFECYCLE_ENTITY.__eq__)
-        if entity.any():
-            yield ~(entity & _by_string(segment, "scope_idx", LIFECYCLE_SCOPE.__eq__))
+        # They are few: what else the segment holds is not looked at twice.
+        entities, scopes = (_codes(segment.strings, text) for text in (LIFECYCLE_ENTITY, LIFECYCLE_SCOPE))
+        codes = segment.rows["entity_idx"]
+        at = np.flatnonzero(codes == entities[0] if len(entities) == 1 else np.isin(codes, entities))
+        at = at[np.isin(segment.rows["scope_idx"][at], scopes)]
+        if len(at):
+            mask = np.ones(len(codes), bool)
+            mask[at] = False
+            yield mask
+
+
+def _codes(strings: Sequence[str], wanted: str) -> list[int]:
+    """Where a string stands in a table: once, in one that a store has written."""
+    return [code for code, text in enumerate(strings) if text == wanted]
 
 
 def _on_lanes(lane: Any, sequence: Any, lanes: tuple[int, ...], hidden: Mapping[int, Any]) -> Mask:

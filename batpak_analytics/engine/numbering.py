@@ -163,5 +163,4 @@ class Numbering:
 
 def _of_one_moment(parts: list[Any], time: int) -> Any:
     """The ids that have this time."""
-    words = np.concatenate(parts)
-    return words[words[:, 1] >> np.uint64(TIME) == time]
+    return np.concatenate([words[words[:, 1] >> np.uint64(TIME) == time] for words in parts])
