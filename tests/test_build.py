@@ -78,7 +78,8 @@ def build(project: Path, **environment: str) -> int:
     kernels.mkdir(parents=True)
     for name in ("setup.py", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, project / name)
-    for name in ("__init__.py", "kernels/__init__.py", "kernels/wire.py", "kernels/wire.pxd"):
+    declarations = (f"kernels/{source.name}" for source in (ROOT / "batpak_analytics" / "kernels").glob("*.pxd"))
+    for name in ("__init__.py", "kernels/__init__.py", "kernels/wire.py", *declarations):
         shutil.copy(ROOT / "batpak_analytics" / name, project / "batpak_analytics" / name)
     clean = {key: value for key, value in os.environ.items() if not key.startswith("BATPAK_")}
     command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
