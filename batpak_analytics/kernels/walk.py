@@ -210,8 +210,9 @@ def _check_each(
     i: cython.Py_ssize_t
     good: cython.bint
     for i in range(count):
-        good = _crc(data, offsets[i] + 8, lengths[i] - 8) == _be32(data, offsets[i] + 4)
-        statuses[i] = OK if good else BAD_CRC
+        if statuses[i] == PENDING:
+            good = _crc(data, offsets[i] + 8, lengths[i] - 8) == _be32(data, offsets[i] + 4)
+            statuses[i] = OK if good else BAD_CRC
 
 
 @cython.cfunc
@@ -236,6 +237,43 @@ def _run_end(
 
 
 @cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _place(
+    data: p_bytes, total: u64, offsets: p_u64, lengths: p_u32, statuses: p_out, count: cython.Py_ssize_t
+) -> cython.void:
+    """Which frames may lie where they should. Only what is long is touched: the CRC brings the rest into the cache."""
+    i: cython.Py_ssize_t
+    size: u64
+    for i in range(count):
+        size = lengths[i]
+        if size < 8 or offsets[i] > total or size > total - offsets[i]:
+            statuses[i] = BOUNDS
+        elif size > CHUNK_BYTES and _be32(data, offsets[i]) != size - 8:
+            statuses[i] = BOUNDS
+        elif size - 8 > LIMIT:
+            statuses[i] = TOO_LARGE
+        else:
+            statuses[i] = PENDING
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _as_long_as_they_say(
+    data: p_bytes, offsets: p_u64, lengths: p_u32, statuses: p_out, count: cython.Py_ssize_t
+) -> cython.bint:
+    """Take out the placed frames whose length field says something else; whether there were none."""
+    i: cython.Py_ssize_t
+    all_good: cython.bint = True
+    for i in range(count):
+        if statuses[i] == PENDING and _be32(data, offsets[i]) != lengths[i] - 8:
+            statuses[i] = BOUNDS
+            all_good = False
+    return all_good
+
+
+@cython.cfunc
 def _settle(
     view, data: p_bytes, offsets: p_u64, lengths: p_u32, statuses: p_out, count: cython.Py_ssize_t
 ) -> cython.void:
@@ -247,6 +285,7 @@ def _settle(
     high: u64
     whole: u32
     wanted: u32
+    good: cython.bint
     while first < count:
         if statuses[first] != PENDING:
             first += 1
@@ -258,13 +297,15 @@ def _settle(
             # The sequential pass comes first: it brings the run into the cache, headers included.
             whole = _fast_crc32(view[low:high])
             with cython.nogil:
+                good = _as_long_as_they_say(data, offsets + first, lengths + first, statuses + first, end - first)
                 wanted = _combined(data, offsets + first, lengths + first, end - first)
-            if whole == wanted:
+            if good and whole == wanted:
                 for k in range(first, end):
                     statuses[k] = OK
                 first = end
                 continue
         with cython.nogil:
+            _as_long_as_they_say(data, offsets + first, lengths + first, statuses + first, end - first)
             _check_each(data, offsets + first, lengths + first, statuses + first, end - first)
         first = end
 
@@ -343,24 +384,6 @@ def walk_frames(buffer: Any, start: int, end: int, limit: int = MAX_FRAME_PAYLOA
     return np.concatenate(all_offsets), np.concatenate(all_lengths), max(start, int(at)), why
 
 
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def _place(
-    data: p_bytes, total: u64, offsets: p_u64, lengths: p_u32, statuses: p_out, count: cython.Py_ssize_t
-) -> cython.void:
-    i: cython.Py_ssize_t
-    size: u64
-    for i in range(count):
-        size = lengths[i]
-        if size < 8 or offsets[i] > total or size > total - offsets[i] or _be32(data, offsets[i]) != size - 8:
-            statuses[i] = BOUNDS
-        elif size - 8 > LIMIT:
-            statuses[i] = TOO_LARGE
-        else:
-            statuses[i] = PENDING
-
-
 def check_places(view, data, total, offsets, lengths, statuses, count):
     """The status of each of ``count`` frames, as ``check_frames`` gives it; ``data`` is where ``view`` begins."""
     _place(data, total, offsets, lengths, statuses, count)
@@ -385,5 +408,6 @@ def check_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True
         check_places(view, start_of(bytes_view), bytes_view.shape[0], start, size, verdict, count)
     else:
         _place(start_of(bytes_view), bytes_view.shape[0], start, size, verdict, count)
+        _as_long_as_they_say(start_of(bytes_view), start, size, verdict, count)
         statuses[statuses == PENDING] = OK
     return statuses
