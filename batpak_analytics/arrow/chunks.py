@@ -58,7 +58,9 @@ class _Spans:
             rows = self.view.segments[segment].rows
             first, end = int(rows["offset"][start]), min(stop, start + max_rows - count)
             most = max_bytes - size + first
-            fits = bisect_right(range(start, end), most, key=partial(_end, rows))
+            fits = end - start
+            if fits and _end(rows, end - 1) > most:
+                fits = bisect_right(range(start, end), most, key=partial(_end, rows))
             if fits:
                 size += _end(rows, start + fits - 1) - first
             count += fits

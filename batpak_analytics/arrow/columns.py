@@ -125,15 +125,15 @@ class Labels:
             return found
 
     def add_table(self, position: int, strings: tuple[str, ...], used: Array) -> None:
-        """Give codes to the strings that segment `position` uses; `used` holds indexes into its string
-        table.
-        """
-        table = np.zeros(len(strings), np.int32)
+        """Give codes to the strings that segment `position` uses; `used` has a flag for each of its string table."""
+        flags = used.tolist()
         with self._lock:
             codes = self._codes
-            table[used] = [codes.setdefault(strings[index], len(codes)) for index in used.tolist()]
+            table = [
+                codes.setdefault(text, len(codes)) if flag else 0 for text, flag in zip(strings, flags, strict=True)
+            ]
             self._array = None
-        self._tables[position] = table
+        self._tables[position] = np.array(table, np.int32)
 
     def table(self, position: int) -> Array:
         """The code of each index into the string table of segment `position`."""
@@ -162,13 +162,13 @@ class LabelSpace:
         """Give codes to the strings that the selected rows of one segment use."""
         used = kernels.used_strings(segment.rows, mask, len(segment.strings))
         for labels, flags in zip((self.entity, self.scope), used, strict=True):
-            labels.add_table(position, segment.strings, np.flatnonzero(flags))
+            labels.add_table(position, segment.strings, flags)
 
     def add_all(self, view: Any, position: int) -> None:
         """The same for every string of a segment's table, used or not."""
         strings = view.segments[position].strings
         for labels in (self.entity, self.scope):
-            labels.add_table(position, strings, np.arange(len(strings)))
+            labels.add_table(position, strings, np.ones(len(strings), np.uint8))
 
 
 def _gathered(

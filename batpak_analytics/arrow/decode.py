@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from batpak_analytics.arrow.chunks import Chunk
 from batpak_analytics.arrow.contradictions import StringTable, contradictions
 from batpak_analytics.arrow.windows import Window, windows
 from batpak_analytics.format.event import decode_event
+from batpak_analytics.format.gather import row_count
 from batpak_analytics.format.layout import (
     FRAME_CRC,
     FRAME_HEADER_SIZE,
@@ -111,6 +112,20 @@ def _cut(one: Finding) -> Finding:
     return Finding(one.severity, "frame-findings-cut", one.segment, one.file, None, meaning, one.action)
 
 
+class _Part(NamedTuple):
+    """Rows of one segment that are read together, and its strings where its rows are to be compared."""
+
+    segment: Any
+    strings: StringTable | None
+    window: Window
+
+    def source(self) -> kernels.Source:
+        """As the kernel takes it."""
+        strings = None if self.strings is None else (self.strings.text, self.strings.bounds)
+        window = self.window
+        return kernels.Source(window.buffer, window.start, self.segment.rows, window.rows, strings)
+
+
 class Decoder:
     """Decodes chunks of one scan. Holds nothing of them; safe to share between threads."""
 
@@ -120,47 +135,64 @@ class Decoder:
         self._strings: dict[int, StringTable] = {}
 
     def decode(self, chunk: Chunk) -> Decoded:
-        """Read and parse the frames of `chunk`."""
+        """Read and parse the frames of `chunk`, all of them in one call of the kernel."""
+        needs = self.needs
         parts = [part for group in chunk.groups for part in self._parts(group)]
-        return parts[0] if len(parts) == 1 and not self.needs.raw else _joined(parts, self.needs)
-
-    def _parts(self, group: Any) -> Iterator[Decoded]:
-        segment = self.view.segments[group.segment]
-        strings = self._strings.get(group.segment)
-        if strings is None:  # two threads may both pack them; the results are equal
-            strings = self._strings[group.segment] = StringTable.of(segment.strings)
-        for window in windows(segment, group.rows, small=self.needs.raw):
-            yield self._part(segment, strings, window)
-
-    def _part(self, segment: Any, strings: StringTable, window: Window) -> Decoded:
-        needs, entries = self.needs, segment.rows
-        # rows that are not a footer's were made from these very frames
-        compared = (strings.text, strings.bounds) if segment.footer_state == FooterState.TRUSTED else None
-        sealed = needs.disposition and self.view.keyset is not None
-        keep = bool(needs.header) or needs.extensions or sealed
         taken = kernels.take_frames(
-            window.buffer, window.start, entries, window.rows, compared, payloads=needs.payload, keep=keep
+            [part.source() for part in parts], payloads=needs.payload, keep=bool(needs.header) or self._looks_at_frames
         )
         ok = taken.status == FRAME_OK
-        encrypted = taken.encrypted.view(bool)
-        part = Decoded(ok, encrypted, np.zeros(len(ok), bool))
-        if not ok.all():
-            part.findings += _bad_frames(segment, window, taken.status)
-        if compared is not None and taken.differs.any():
-            part.corrections = contradictions(segment, window, np.flatnonzero(taken.differs))
-            part.findings += _contradicting_frames(segment, window, part.corrections)
-        if taken.frames is not None:
-            if sealed:
-                part.shredded = self._shredded(segment, window, taken.frames, encrypted)
-            for name in needs.header:
-                part.header[name] = _header(taken.frames, name)
-            if needs.extensions:
-                part.extensions = _extensions(taken.frames, window.buffer)
+        whole = Decoded(ok, taken.encrypted.view(bool), np.zeros(len(ok), bool))
         if needs.payload:
-            part.data, part.offsets = taken.data, taken.bounds
+            whole.data, whole.offsets = taken.data, taken.bounds
+        if taken.frames is not None:
+            whole.header = {name: _header(taken.frames, name) for name in needs.header}
         if needs.raw:
-            part.views, part.buffers = _views(segment, window, ok), [window.buffer]
-        return part
+            whole.views = np.zeros((len(ok), 4), "<i4")
+        if needs.raw or self._looks_at_frames or not ok.all() or taken.differs.any():
+            self._look_closer(parts, taken, whole)
+        return whole
+
+    @property
+    def _looks_at_frames(self) -> bool:
+        """Whether something is read from the parsed rows of each part."""
+        return self.needs.extensions or (self.needs.disposition and self.view.keyset is not None)
+
+    def _parts(self, group: Any) -> Iterator[_Part]:
+        segment = self.view.segments[group.segment]
+        strings = None
+        # rows that are not a footer's were made from these very frames
+        if segment.footer_state == FooterState.TRUSTED:
+            strings = self._strings.get(group.segment)
+            if strings is None:  # two threads may both pack them; the results are equal
+                strings = self._strings[group.segment] = StringTable.of(segment.strings)
+        for window in windows(segment, group.rows, small=self.needs.raw):
+            yield _Part(segment, strings, window)
+
+    def _look_closer(self, parts: list[_Part], taken: kernels.Taken, whole: Decoded) -> None:
+        """Add what each part has besides: damaged and contradicting frames, and what is read from a parsed row."""
+        first = 0
+        for number, (segment, _, window) in enumerate(parts):
+            here = slice(first, first + row_count(window.rows))
+            ok = whole.ok[here]
+            if not ok.all():
+                whole.findings += _bad_frames(segment, window, taken.status[here])
+            differing = np.flatnonzero(taken.differs[here])
+            if len(differing):
+                found = contradictions(segment, window, differing)
+                whole.corrections |= {first + at: columns for at, columns in found.items()}
+                whole.findings += _contradicting_frames(segment, window, found)
+            if taken.frames is not None:
+                frames = taken.frames[here]
+                if self.needs.disposition and self.view.keyset is not None:
+                    whole.shredded[here] = self._shredded(segment, window, frames, whole.encrypted[here])
+                if self.needs.extensions:
+                    packed = _extensions(frames, window.buffer)
+                    whole.extensions |= {first + at: value for at, value in packed.items()}
+            if self.needs.raw:
+                whole.views[here] = _views(segment, window, ok, number)
+                whole.buffers.append(window.buffer)
+            first = here.stop
 
     def _shredded(self, segment: Any, window: Window, frames: Array, encrypted: Array) -> Array:
         """Encrypted rows whose key is not in the keyset. Without a keyset file nothing can be said of a
@@ -224,42 +256,13 @@ def keyscope_id(segment: Any, window: Window, frame: Any, at: int) -> bytes:
     return event.payload_encryption.keyscope_id if event.payload_encryption else b""
 
 
-def _views(segment: Any, window: Window, ok: Array) -> Array:
-    """Arrow's 16-byte views: length, first four bytes, buffer, offset. The first four bytes are the length's
-    own.
-    """
+def _views(segment: Any, window: Window, ok: Array, buffer: int) -> Array:
+    """Arrow's 16-byte views: length, first four bytes (which are the length's own), number of the buffer, offset."""
     offsets, lengths = window.places(segment)
     views = np.zeros((len(ok), 4), "<i4")
     views[:, 0] = lengths
     views[:, 1] = (lengths - np.uint32(FRAME_HEADER_SIZE)).astype(">u4").view("<i4")
+    views[:, 2] = buffer
     views[:, 3] = offsets
     views[~ok] = 0
     return views
-
-
-def _joined(parts: list[Decoded], needs: Needs) -> Decoded:
-    """The parts of a chunk as one."""
-    firsts = np.cumsum([0, *(len(part.ok) for part in parts)]).tolist()
-    whole = Decoded(
-        _concatenated([part.ok for part in parts]),
-        _concatenated([part.encrypted for part in parts]),
-        _concatenated([part.shredded for part in parts]),
-    )
-    whole.header = {name: _concatenated([part.header[name] for part in parts]) for name in needs.header}
-    whole.findings = [one for part in parts for one in part.findings]
-    for number, (first, part) in enumerate(zip(firsts, parts, strict=False)):
-        whole.corrections |= {first + at: columns for at, columns in part.corrections.items()}
-        whole.extensions |= {first + at: packed for at, packed in part.extensions.items()}
-        part.views[:, 2] = number
-    whole.views = _concatenated([part.views for part in parts])
-    whole.buffers = [buffer for part in parts for buffer in part.buffers]
-    if needs.payload:
-        whole.data = _concatenated([part.data for part in parts])
-        bases = np.cumsum([0, *(part.offsets[-1] for part in parts)])
-        ends = [part.offsets[1:] + base for part, base in zip(parts, bases, strict=False)]
-        whole.offsets = np.concatenate([[0], *ends]).astype(np.int64)
-    return whole
-
-
-def _concatenated(arrays: list[Array]) -> Array:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -193,7 +193,7 @@ def finding(listed: ListedSegment, severity: Any, rule: str, offset: int, meanin
         severity=severity,
         rule=rule,
         segment=listed.segment_id,
-        file=listed.file.path.name,
+        file=listed.file.name,
         offset=offset,
         meaning=meaning[:1].upper() + meaning[1:] + ".",
         action=action,

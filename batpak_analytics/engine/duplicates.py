@@ -61,7 +61,7 @@ def _key(scan: SegmentScan, row: int) -> tuple[Any, ...]:
 
 def _report(scan: SegmentScan, row: int, problems: Problems) -> None:
     problems.add(
-        Finding("warning", "duplicate-event", scan.listed.segment_id, scan.listed.file.path.name,
+        Finding("warning", "duplicate-event", scan.listed.segment_id, scan.listed.file.name,
                 int(scan.rows["offset"][row]),
                 "This event is stored twice; the copy with the higher sequence is shown.",
                 "Harmless for reading; a segment file may have been copied by hand.")
@@ -76,7 +76,7 @@ def _report_shared_ids(
         if key[0] in first:
             scan = scans[place[0]]
             problems.add(
-                Finding("warning", "shared-event-id", scan.listed.segment_id, scan.listed.file.path.name,
+                Finding("warning", "shared-event-id", scan.listed.segment_id, scan.listed.file.name,
                         int(scan.rows["offset"][place[1]]),
                         "Two different events carry one event id; both are shown, and get() gives the later one.",
                         "An idempotency key was probably used again after its history was lost.")

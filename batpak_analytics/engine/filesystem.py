@@ -14,16 +14,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from batpak_analytics.errors import CorruptSegmentError, StorePermissionError, ViewExpiredError
 
 READ_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
-@dataclass(frozen=True, slots=True)
-class FileIdentity:
+class FileIdentity(NamedTuple):
     """Which file this is, whatever its name says later: compaction reuses the lowest segment's name."""
 
     device: int
@@ -37,7 +36,7 @@ class FileIdentity:
 
     def same_file(self, other: FileIdentity | None) -> bool:
         """True when both name one inode; the sizes may differ, because the tail grows."""
-        return other is not None and (self.device, self.inode) == (other.device, other.inode)
+        return other is not None and self.inode == other.inode and self.device == other.device
 
 
 def list_files(directory: Path) -> dict[str, FileIdentity]:

@@ -96,10 +96,11 @@ def _open_listing(
     marker_bytes: bytes | None,
     previous: Listing | None,
 ) -> Listing:
-    known = {one.file.path.name: one.file for one in previous.segments} if previous else {}
+    known = {one.file.name: one.file for one in previous.segments} if previous else {}
     ids, malformed = _segment_names(names)
     unfinished = _unfinished([(segment_id, names[name].size) for name, segment_id, moved in ids if not moved])
     segments = []
+    place = str(directory)
     for name, segment_id, moved in ids:
         identity, old = names[name], known.get(name)
         # Reuse only what was mapped: a map of the same inode and size shows the same bytes for ever.
@@ -107,9 +108,9 @@ def _open_listing(
             file = old
         else:
             sealed = moved or segment_id not in unfinished or _ends_in_footer(directory / name, identity, descriptors)
-            file = open_segment(directory / name, identity, descriptors, mapped=sealed)
+            file = open_segment(place, name, identity, descriptors, mapped=sealed)
         segments.append(ListedSegment(segment_id, file, moved))
-    segments.sort(key=lambda one: (one.segment_id, one.moved_aside, one.file.path.name))
+    segments.sort(key=lambda one: (one.segment_id, one.moved_aside, one.file.name))
     return Listing(
         directory,
         tuple(segments),
@@ -174,7 +175,7 @@ def _read_sidecar(path: Path, identity: FileIdentity) -> Any:
     """Bytes of a sidecar, mapped when large (an image grows with the store); an OSError is kept as the value."""
     try:
         if path.name in (MMAP_INDEX_NAME, CHECKPOINT_NAME) and identity.size > 1 << 20:
-            mapped = map_file(path, identity)  # published by rename, so the mapped inode never changes
+            mapped = map_file(str(path), identity)  # published by rename, so the mapped inode never changes
             if mapped is not None:
                 return mapped
         return read_file(path)

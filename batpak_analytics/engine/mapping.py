@@ -46,10 +46,16 @@ class SegmentFile:
     bytes object: no buffer is ever reused, so none can show bytes of an earlier read.
     """
 
-    path: Path
+    location: str
+    name: str
     identity: FileIdentity
     map: Any
     descriptors: DescriptorCache
+
+    @property
+    def path(self) -> Path:
+        """Where it was listed."""
+        return Path(self.location)
 
     @property
     def size_bytes(self) -> int:
@@ -60,9 +66,9 @@ class SegmentFile:
         """Bytes `[low, high)` of the file as a `pyarrow.Buffer`: a slice of the map, or a fresh read."""
         if not 0 <= low <= high <= self.identity.size:
             raise CorruptSegmentError(
-                f"{self.path} has {self.identity.size} bytes, and something in it points at [{low}, {high}). "
+                f"{self.location} has {self.identity.size} bytes, and something in it points at [{low}, {high}). "
                 f"Run `batpak check` on the store to see what is damaged.",
-                path=str(self.path),
+                path=self.location,
                 offset=low,
                 expected=high,
                 actual=self.identity.size,
@@ -82,17 +88,20 @@ class SegmentFile:
             _MADVISE(start, stop - start, mmap.MADV_DONTNEED)
 
 
-def open_segment(path: Path, identity: FileIdentity, descriptors: DescriptorCache, *, mapped: bool) -> SegmentFile:
+def open_segment(
+    directory: str, name: str, identity: FileIdentity, descriptors: DescriptorCache, *, mapped: bool
+) -> SegmentFile:
     """Pin the file that was listed as `identity`; map it when `mapped` and the system allows it."""
-    return SegmentFile(path, identity, map_file(path, identity) if mapped else None, descriptors)
+    location = os.path.join(directory, name)
+    return SegmentFile(location, name, identity, map_file(location, identity) if mapped else None, descriptors)
 
 
-def map_file(path: Path, identity: FileIdentity) -> Any:
+def map_file(path: str, identity: FileIdentity) -> Any:
     """The file as one zero-copy `pyarrow.Buffer`, or None where it cannot be mapped as the file that was listed."""
     if not MAPPING or identity.size == 0:
         return None
     try:
-        with pa.memory_map(str(path)) as source:
+        with pa.memory_map(path) as source:
             if source.size() < identity.size or not identity.same_file(FileIdentity.of(os.stat(path))):
                 return None
             # Reading the whole would ask the system to fetch the whole: a byte gives the map, and keeps it alive.

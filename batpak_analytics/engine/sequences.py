@@ -70,8 +70,10 @@ def assign_sequences(scans: list[SegmentScan], image: IndexImage | None) -> tupl
         found = known.all_of(scan, next(matched)) if known is not None and count else None
         if found is not None:
             sequence, source = found, np.full(count, FROM_IMAGE, np.uint8)
+            seen = max(seen, int(sequence.max()))
         elif known is None and scan.survey is not None:
             sequence, source = scan.rows["global_sequence"], np.full(count, FROM_FOOTER, np.uint8)
+            seen = max(seen, int(sequence.max())) if count else seen
         else:
             sequence = scan.rows["global_sequence"].astype(np.uint64)
             source = np.where(scan.numbered, FROM_FOOTER, SYNTHESISED).astype(np.uint8)
@@ -79,7 +81,7 @@ def assign_sequences(scans: list[SegmentScan], image: IndexImage | None) -> tupl
                 hit, numbers = known.look_up(scan.rows)
                 sequence[hit] = numbers[hit]
                 source[hit] = FROM_IMAGE
-        seen = _count_up(sequence, source == SYNTHESISED, seen)
+            seen = _count_up(sequence, source == SYNTHESISED, seen)
         sequences.append(sequence)
         sources.append(source)
     return sequences, sources

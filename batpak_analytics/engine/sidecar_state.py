@@ -45,10 +45,10 @@ def check_names(listing: Listing, problems: Problems) -> None:
                     "If it is a segment, give it back its number (000042.fbat).")
         )  # fmt: skip
     for one in listing.segments:
-        name = one.file.path.name.removesuffix(".compact-src")
+        name = one.file.name.removesuffix(".compact-src")
         if name != canonical_name(one.segment_id):
             problems.add(
-                Finding("info", "segment-name", one.segment_id, one.file.path.name, None,
+                Finding("info", "segment-name", one.segment_id, one.file.name, None,
                         f"The name is not the one 0.9.0 writes ({canonical_name(one.segment_id)}).",
                         "It was read; 0.9.0 lists its events and cannot read their payloads.")
             )  # fmt: skip
@@ -63,7 +63,7 @@ def check_strings(scans: list[SegmentScan], problems: Problems) -> None:
             reason = _refused(value)
             if reason:
                 problems.add(
-                    Finding("warning", "coordinate", scan.listed.segment_id, scan.listed.file.path.name, None,
+                    Finding("warning", "coordinate", scan.listed.segment_id, scan.listed.file.name, None,
                             f"The entity or scope {value[:60]!r} {reason}; 0.9.0 refuses to open such a store.",
                             "The events are shown as they are stored."),
                     fails=CorruptSegmentError,

@@ -150,7 +150,7 @@ class _Scanner:
         return one.segment_id in self._unfinished and not one.moved_aside
 
     def _key(self, one: ListedSegment) -> tuple[Any, ...]:
-        return (one.file.path.name, one.file.identity, one.file.map is not None, self._is_last(one))
+        return (one.file.name, one.file.identity, one.file.map is not None, self._is_last(one))
 
     def __call__(self, one: ListedSegment) -> SegmentScan:
         last, key = self._is_last(one), self._key(one)
@@ -179,7 +179,7 @@ class _Scanner:
 def _report_orphans(moved: list[ListedSegment], problems: Problems) -> None:
     for one in moved:
         problems.add(
-            Finding("warning", "compaction-orphan", one.segment_id, one.file.path.name, None,
+            Finding("warning", "compaction-orphan", one.segment_id, one.file.name, None,
                     "A compaction source was left behind under its moved-aside name, and no marker says it counts.",
                     "If events are missing, ask the store's owner to compare it with the segment of that number.")
         )  # fmt: skip

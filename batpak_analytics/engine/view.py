@@ -187,7 +187,7 @@ def _segment_rows(scan: SegmentScan, highest_id: int, numbering: Numbering, posi
     listed = scan.listed
     sealed = listed.segment_id != highest_id or scan.footer_state == "trusted"
     return SegmentRows(
-        listed.segment_id, listed.file.path.name, str(listed.file.path),
+        listed.segment_id, listed.file.name, listed.file.location,
         "moved-aside" if listed.moved_aside else "sealed" if sealed else "tail",
         listed.file.size_bytes, scan.footer_state, scan.frames_start, scan.frames_end,
         scan.rows, scan.strings, numbering, position, listed.file,
@@ -196,6 +196,6 @@ def _segment_rows(scan: SegmentScan, highest_id: int, numbering: Numbering, posi
 
 def _forget(scans: dict[tuple[Any, ...], Any], found: list[SegmentScan]) -> None:
     """Drop cached scans of files that are no longer part of the store, so that their maps can be released."""
-    keep = {(one.listed.file.path.name, one.listed.file.identity) for one in found}
+    keep = {(one.listed.file.name, one.listed.file.identity) for one in found}
     for key in [key for key in scans if key[:2] not in keep]:
         del scans[key]

@@ -78,7 +78,7 @@ def hidden_rows(
         if unsure.any():
             first = int(np.flatnonzero(unsure)[0])
             problems.add(
-                Finding("warning", "hidden-ambiguous", scan.listed.segment_id, scan.listed.file.path.name,
+                Finding("warning", "hidden-ambiguous", scan.listed.segment_id, scan.listed.file.name,
                         int(scan.rows["offset"][first]),
                         f"Cancelled events cannot be told apart from their neighbours here: {int(unsure.sum())} from "
                         f"sequence {int(sequence[first])} on may be hidden ones, and are left out.",
@@ -102,7 +102,7 @@ def _report_compacted(scans: list[SegmentScan], problems: Problems) -> None:
                     "warning",
                     "hidden-after-compaction",
                     scan.listed.segment_id,
-                    scan.listed.file.path.name,
+                    scan.listed.file.name,
                     None,
                     "The store was compacted and has cancelled events. If the compaction dropped events, 0.9.0 did not "
                     "move the hidden ranges with the numbers: cancelled events may be shown, and others hidden.",

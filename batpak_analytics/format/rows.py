@@ -7,7 +7,7 @@ that is not good gets a status from ``layout``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -189,11 +189,26 @@ def differing_rows(
     return np.array([_differs(view, frame, entries, at, table) for frame, at in pairs], bool)
 
 
+class Source(NamedTuple):
+    """Rows of one segment to take frames of, with ``buffer`` holding the file from ``base`` on.
+
+    ``rows`` are ``slice(first, last)`` or numbers into ``entries``; one that is not there is FRAME_BOUNDS. With
+    ``strings``, text and bounds as in `differing_rows`, frames are compared with their rows.
+    """
+
+    buffer: Any
+    base: int
+    entries: npt.NDArray[Any]
+    rows: slice | npt.NDArray[np.int64]
+    strings: tuple[bytes, Any] | None = None
+
+
 class Taken(NamedTuple):
-    """What `take_frames` found of each row.
+    """What `take_frames` found of each row, source after source.
 
     ``status`` and ``encrypted`` are those of FRAME_DTYPE, ``differs`` those of `differing_rows`, and payload ``i`` is
-    ``data[bounds[i]:bounds[i + 1]]``. ``frames`` are the parsed rows where they were to be kept.
+    ``data[bounds[i]:bounds[i + 1]]``. ``frames`` are the parsed rows where they were to be kept; their positions are
+    in the buffer of their source.
     """
 
     status: Bytes
@@ -208,36 +223,31 @@ Tools = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
 """Some `parse_frames`, `unescape` and `differing_rows`."""
 
 
-def take_frames(
-    buffer: Any,
-    base: int,
-    entries: npt.NDArray[Any],
-    rows: slice | npt.NDArray[np.int64],
-    strings: tuple[bytes, Any] | None = None,
-    payloads: bool = True,
-    keep: bool = False,
-) -> Taken:
-    """The frames that footer rows name, with ``buffer`` holding the file from ``base`` on.
-
-    ``rows`` are ``slice(first, last)`` or numbers into ``entries``; one that is not there is FRAME_BOUNDS. With
-    ``strings``, text and bounds as in `differing_rows`, frames are compared with their rows. Payloads are taken and
-    parsed rows kept where wanted.
-    """
-    return taken_apart(_TOOLS, buffer, base, entries, rows, strings, payloads, keep)
+def take_frames(sources: Sequence[Source], payloads: bool = True, keep: bool = False) -> Taken:
+    """The frames that footer rows name. Payloads are taken and parsed rows kept where wanted."""
+    return taken_apart(_TOOLS, sources, payloads, keep)
 
 
-def taken_apart(
-    tools: Tools,
-    buffer: Any,
-    base: int,
-    entries: npt.NDArray[Any],
-    rows: slice | npt.NDArray[np.int64],
-    strings: tuple[bytes, Any] | None,
-    payloads: bool,
-    keep: bool,
-) -> Taken:
+def taken_apart(tools: Tools, sources: Sequence[Source], payloads: bool, keep: bool) -> Taken:
     """`take_frames`, one step after the other."""
+    parts = [_taken(tools, source, payloads) for source in sources]
+    status = np.concatenate([np.empty(0, np.uint8), *(frames["status"] for frames, _, _, _ in parts)])
+    encrypted = np.concatenate([np.empty(0, np.uint8), *(frames["encrypted"] for frames, _, _, _ in parts)])
+    sizes = np.concatenate([np.zeros(1, np.int64), *(np.diff(bounds) for _, _, _, bounds in parts)])
+    return Taken(
+        status,
+        encrypted,
+        np.concatenate([np.empty(0, bool), *(differs for _, differs, _, _ in parts)]),
+        np.concatenate([np.empty(0, np.uint8), *(data for _, _, data, _ in parts)]),
+        np.cumsum(sizes),
+        np.concatenate([np.empty(0, FRAME_DTYPE), *(frames for frames, _, _, _ in parts)]) if keep else None,
+    )
+
+
+def _taken(tools: Tools, source: Source, payloads: bool) -> tuple[Any, Any, Any, Any]:
+    """(frames, which differ from their rows, payload bytes, their bounds) of one source."""
     parse, unescaped, differing = tools
+    buffer, base, entries, rows, strings = source
     numbers = np.arange(rows.start, max(rows.start, rows.stop)) if isinstance(rows, slice) else np.asarray(rows)
     inside = (numbers >= 0) & (numbers < len(entries))
     offsets, lengths = np.zeros(len(numbers), np.uint64), np.zeros(len(numbers), np.uint32)
@@ -250,8 +260,7 @@ def taken_apart(
     differs = np.zeros(len(numbers), bool)
     if strings is not None:
         differs = differing(buffer, frames, entries, numbers, *strings)
-    status, encrypted = frames["status"].copy(), frames["encrypted"].copy()
-    return Taken(status, encrypted, differs, data, bounds, frames if keep else None)
+    return frames, differs, data, bounds
 
 
 _TOOLS: Final = (parse_frames, unescape, differing_rows)

@@ -39,6 +39,8 @@ from batpak_analytics.format.payload import (
     take_uint64,
 )
 from batpak_analytics.format.rows import (
+    Source,
+    Taken,
     check_frames,
     differing_rows,
     intern_strings,
@@ -64,7 +66,9 @@ __all__ = [
     "Located",
     "Matched",
     "Part",
+    "Source",
     "Survey",
+    "Taken",
     "check_frames",
     "column_stats",
     "differing_rows",

@@ -144,40 +144,35 @@ def _with_room(taken: Any, work: cython.pointer[Work], more: index):
     return grown
 
 
-def take_frames(
-    buffer: Any, base: int, entries: Any, rows: Any, strings: Any = None, payloads: bool = True, keep: bool = False
-) -> Any:
+@cython.cfunc
+def _step(work: cython.pointer[Work], count: index) -> cython.void:
+    """Go on behind the ``count`` rows of a source."""
+    work.statuses += count
+    work.encrypted += count
+    work.differs += count
+    work.bounds += count
+    if work.frames != cython.NULL:
+        work.frames += count
+
+
+def take_frames(sources: Any, payloads: bool = True, keep: bool = False) -> Any:
     """See ``format.rows.take_frames``."""
-    count: index = row_count(rows)
-    view = np.frombuffer(buffer, np.uint8)
-    data: cython.const[cython.uchar][::1] = view
+    counts = [row_count(source.rows) for source in sources]
+    count: index = sum(counts)
     work: Work
     starts: u64[1024]
     sizes: cython.uint[1024]
     verdicts: cython.uchar[1024]
+    data: cython.const[cython.uchar][::1]
     statuses, encrypted, differs = (np.empty(count, np.uint8) for _ in range(3))
     bounds = np.zeros(count + 1, np.int64)
     frames = np.empty(count, FRAME_DTYPE) if keep else None
-    taken = np.empty(min(len(view), USUAL_PAYLOAD * count) + SLACK, np.uint8)
-    numbers = None if isinstance(rows, slice) else np.ascontiguousarray(rows, np.int64)
-    packed = np.ascontiguousarray(entries, FOOTER_DTYPE)
-    text, edges = strings or (b"", np.zeros(1, np.int64))
-    letters, edges = np.frombuffer(text, np.uint8), np.ascontiguousarray(edges, np.int64)
-    done: index = 0
+    taken = np.empty(min(sum([len(source.buffer) for source in sources]), USUAL_PAYLOAD * count) + SLACK, np.uint8)
+    done: index
     size: index
     room: index
     i: index
     good: cython.bint
-    work.count = count
-    work.first = rows.start if numbers is None else 0
-    work.picks = cython.NULL if numbers is None else cython.cast(p_numbers, _start(numbers))
-    work.entry = _start(packed)
-    work.entries = len(packed)
-    work.base = base
-    work.compare = strings is not None
-    work.strings.text = _start(letters)
-    work.strings.bounds = cython.cast(p_numbers, _start(edges))
-    work.strings.count = len(edges) - 1
     work.frames = cython.cast(p_row, _start(frames)) if keep else cython.NULL
     work.statuses = _start(statuses)
     work.encrypted = _start(encrypted)
@@ -185,24 +180,44 @@ def take_frames(
     work.bounds = cython.cast(cython.pointer[cython.longlong], _start(bounds))
     work.payloads = _start(taken) if payloads else cython.NULL
     work.taken = 0
-    while done < count:
-        with cython.nogil:
-            size = _places(cython.address(work), done, starts, sizes)
-        check_places(view, start_of(data), data.shape[0], starts, sizes, verdicts, size)
-        if payloads:
-            room = SLACK
-            for i in range(size):
-                if verdicts[i] == FRAME_OK:
-                    room += sizes[i]  # an element is a byte or more, so a payload is shorter than its frame
-            taken = _with_room(taken, cython.address(work), room)
-        with cython.nogil:
-            good = _take(start_of(data), data.shape[0], cython.address(work), done, size, starts, sizes, verdicts)
-        if not good:
-            return readable.taken_apart(_TOOLS, buffer, base, entries, rows, strings, payloads, keep)
-        done += size
+    for (buffer, base, entries, rows, strings), one in zip(sources, counts, strict=True):
+        view = np.frombuffer(buffer, np.uint8)
+        data = view
+        numbers = None if isinstance(rows, slice) else np.ascontiguousarray(rows, np.int64)
+        packed = np.ascontiguousarray(entries, FOOTER_DTYPE)
+        text, edges = strings or (b"", NO_EDGES)
+        letters, edges = np.frombuffer(text, np.uint8), np.ascontiguousarray(edges, np.int64)
+        work.count = one
+        work.first = rows.start if numbers is None else 0
+        work.picks = cython.NULL if numbers is None else cython.cast(p_numbers, _start(numbers))
+        work.entry = _start(packed)
+        work.entries = len(packed)
+        work.base = base
+        work.compare = strings is not None
+        work.strings.text = _start(letters)
+        work.strings.bounds = cython.cast(p_numbers, _start(edges))
+        work.strings.count = len(edges) - 1
+        done = 0
+        while done < work.count:
+            with cython.nogil:
+                size = _places(cython.address(work), done, starts, sizes)
+            check_places(view, start_of(data), data.shape[0], starts, sizes, verdicts, size)
+            if payloads:
+                room = SLACK
+                for i in range(size):
+                    if verdicts[i] == FRAME_OK:
+                        room += sizes[i]  # an element is a byte or more, so a payload is shorter than its frame
+                taken = _with_room(taken, cython.address(work), room)
+            with cython.nogil:
+                good = _take(start_of(data), data.shape[0], cython.address(work), done, size, starts, sizes, verdicts)
+            if not good:
+                return readable.taken_apart(_TOOLS, sources, payloads, keep)
+            done += size
+        _step(cython.address(work), work.count)
     if not payloads:
         bounds[:] = 0
     return readable.Taken(statuses, encrypted, differs.view(bool), taken[: bounds[count]], bounds, frames)
 
 
+NO_EDGES = np.zeros(1, np.int64)
 _TOOLS = (parse_frames, unescape, differing_rows)

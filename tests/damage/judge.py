@@ -76,7 +76,7 @@ def _judge_stranger(truth: Truth, remains: Remains, row: dict[str, Any]) -> Iter
         yield f"event {row['event_id'].hex()} was invented"
     elif frames[0].committed and not remains.unnumbered:
         yield f"event {row['event_id'].hex()} was hidden and is shown"
-    elif frames[0].begin is not None and remains.still_known(frames[0].begin, frames[0]):
+    elif frames[0].begin is not None and remains.known_where_shown(frames[0].begin, frames[0], row):
         yield f"event {row['event_id'].hex()} was never committed and is shown"
 
 

@@ -192,6 +192,15 @@ class Remains:
         shorter = any(len(self.files.get(name, b"")) < len(before[name]) for name in before if ".fbat" in name)
         return "visibility_ranges.fbv" in before and (shorter or self.moved)
 
+    def known_where_shown(self, marker: Frame, item: Frame, row: dict[str, Any]) -> bool:
+        """`still_known` for the copy that the row shows: elsewhere, an item alone is as good as any single event."""
+        name, offset = f"{row['segment_id']:06}.fbat", row["offset"]
+        if (name, offset) in ((item.file, item.offset), self.place(item)) or name not in self.files:
+            return self.still_known(marker, item)
+        data = self.files[name]
+        begin = data.rfind(marker.data, 0, offset)
+        return begin >= 0 and MARKER not in data[begin + len(marker.data) : offset]
+
     def still_known(self, marker: Frame, item: Frame) -> bool:
         """Whether the marker is whole before the item, or most of it left in its place, its kind included."""
         stands, after = self.place(marker), self.place(item)

@@ -69,6 +69,15 @@ def test_damaged_single_event_takes_no_event_behind_it_along(tmp_path: Path, pla
     assert numbers(open_reader(store(tmp_path, events, {1: (place, b"\xc1")})).view) == [0, 2, 3]
 
 
+def test_commit_of_another_batch_behind_as_many_frames_commits_nothing(tmp_path: Path) -> None:
+    """A splice put the begin of one batch before the end of another, with damage between them."""
+    lost = make_event(4)
+    spliced = [make_event(1), *batch(2, 100, 3, close=False)[:3], lost, *batch(5, 200, 3)[3:]]
+    view = open_reader(store(tmp_path, spliced, {4: (60, b"\xc1")})).view
+    assert numbers(view) == [1, 202]
+    assert rules(view, "warning", "error") == {"frames-damaged", "batch-incomplete"}
+
+
 def test_batch_with_an_item_twice_is_still_committed(tmp_path: Path) -> None:
     events = batch(2, 100, 3)
     twice = [*events[:2], *events[1:]]

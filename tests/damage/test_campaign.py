@@ -10,6 +10,7 @@ import pytest
 from batpak_analytics.errors import BatpakError
 from tests.damage.campaign import Campaign, campaign
 from tests.damage.damages import KINDS, truncated, truncations
+from tests.damage.oracle import Remains, Truth
 from tests.damage.stores import store_named
 
 SEED = 20
@@ -55,7 +56,6 @@ def test_the_judge_notices_what_it_is_there_for(running: Campaign) -> None:
     from dataclasses import replace
 
     from tests.damage.judge import judge, judge_raising
-    from tests.damage.oracle import Remains
     from tests.damage.reading import Reading, read
 
     store = store_named("batches")
@@ -76,7 +76,7 @@ def test_the_judge_notices_what_it_is_there_for(running: Campaign) -> None:
         "payload is": replace(reading, rows=[{**rows[0], "payload": b""}, *rows[1:]]),
         "do not ascend": replace(reading, rows=[rows[1], rows[0], *rows[2:]]),
         "no finding names": replace(reading, findings=()),
-        "never committed": replace(reading, rows=[{**rows[0], "event_id": _uncommitted(truth)}, *rows[1:]]),
+        "never committed": replace(reading, rows=[{**rows[0], **_uncommitted(truth)}, *rows[1:]]),
         "refused": Reading([], error=_error()),
     }
     for text, false in wrong.items():
@@ -84,10 +84,10 @@ def test_the_judge_notices_what_it_is_there_for(running: Campaign) -> None:
     assert judge_raising(reading, replace(reading, rows=rows[1:]))
 
 
-def _uncommitted(truth: object) -> bytes:
-    frames = truth.frames  # type: ignore[attr-defined]
-    found: bytes = next(one.event_id for one in frames if one.in_batch and not one.committed and not one.is_marker)
-    return found
+def _uncommitted(truth: Truth) -> dict[str, object]:
+    """Where an item of a batch without COMMIT stands."""
+    item = next(one for one in truth.frames if one.in_batch and not one.committed and not one.is_marker)
+    return {"event_id": item.event_id, "segment_id": int(item.file[:6]), "offset": item.offset}
 
 
 def _error() -> BatpakError:

@@ -47,7 +47,8 @@ def compared(events: list[Event], entries: Any, strings: list[bytes], numbers: l
     answer: list[bool] = found.tolist()
     entries["offset"], entries["length"] = offsets[:-1], np.diff(offsets)
     inside = [number for number in numbers if 0 <= number < len(entries)]
-    taken = kernels.take_frames(buffer, 0, entries, np.array(inside, np.int64), (b"".join(strings), bounds))
+    source = kernels.Source(buffer, 0, entries, np.array(inside, np.int64), (b"".join(strings), bounds))
+    taken = kernels.take_frames([source])
     assert taken.differs.tolist() == [one for one, number in zip(answer, numbers, strict=True) if number in inside]
     return answer
 

@@ -53,7 +53,8 @@ def same_taken(buffer: bytes, offsets: Any, lengths: Any) -> None:
     for chosen in (slice(0, len(entries)), slice(1, len(entries)), numbers):
         for strings in (None, (b"", np.zeros(1, np.int64))):
             for payloads, keep in ((True, False), (False, True)):
-                given_all = (buffer, 7, entries, chosen, strings, payloads, keep)
+                source = rows.Source(buffer, 7, entries, chosen, strings)
+                given_all = ([source, source], payloads, keep)
                 got, wanted = kernels.take_frames(*given_all), rows.take_frames(*given_all)
                 both: Any = zip(got._fields, got, wanted, strict=True)
                 for name, one, other in both:
