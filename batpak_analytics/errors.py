@@ -23,6 +23,13 @@
     ├── PayloadUndecodableError                        the payload has no JSON reading
     ├── ViewExpiredError                               files changed under an open view
     ├── ResultTooLargeError       (MemoryError)
+    ├── StoreLockedError                               another writer owns the directory
+    ├── StoreNeedsRepairError                          writing on would endanger events that are there
+    ├── StoreEncryptedError                            the store seals payloads, and appends would not
+    ├── StoreClosedError                               the store was closed, or stopped by a failure
+    ├── AppendRefusedError        (ValueError)         an event that batpak does not take; nothing was written
+    ├── ClockMismatchError                             the lane has moved on; nothing was written
+    ├── WriteFailedError          (OSError)            the disk refused, and the writer has stopped
     ├── MissingExtraError         (ImportError)
     └── UnknownColumnError        (ValueError)
 
@@ -175,6 +182,46 @@ class ViewExpiredError(BatpakError):
 
 class ResultTooLargeError(BatpakError, MemoryError):
     """The result asked for would not fit in memory; it was refused before it was built."""
+
+
+class StoreLockedError(BatpakError):
+    """Another writer, in Rust or Python, owns the directory."""
+
+
+class StoreNeedsRepairError(BatpakError):
+    """The store ends in, or holds, something that a new segment behind it would turn into a loss."""
+
+
+class StoreEncryptedError(BatpakError):
+    """The store seals payloads with keys; plaintext events beside them were not asked for."""
+
+
+class StoreClosedError(BatpakError):
+    """The store was closed, or a failed write stopped it; nothing was written."""
+
+
+class AppendRefusedError(BatpakError, ValueError):
+    """An event outside the limits of batpak; nothing was written."""
+
+
+class ClockMismatchError(BatpakError):
+    """The latest clock of the (entity, lane) is ``actual``, not ``expected``; nothing was written."""
+
+
+class WriteFailedError(BatpakError, OSError):
+    """A write or sync failed, and the writer has stopped.
+
+    Events up to ``durable_sequence`` are on disk (None: none is known to be). Those after it, up to
+    ``written_sequence``, were accepted and may be lost if the machine stops before the file system recovers.
+    """
+
+    def __init__(
+        self, message: str = "", *, durable_sequence: int | None = None, written_sequence: int | None = None,
+        **evidence: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(message, **evidence)
+        self.durable_sequence = durable_sequence
+        self.written_sequence = written_sequence
 
 
 class MissingExtraError(BatpakError, ImportError):

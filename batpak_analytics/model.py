@@ -144,3 +144,18 @@ class Finding:
     offset: int | None = None
     meaning: str = ""
     action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where an appended event stands. `durable` is True when it was on disk as the receipt was given."""
+
+    event_id: bytes
+    global_sequence: int
+    clock: int
+    lane: int
+    content_hash: bytes
+    segment_id: int
+    offset: int
+    length: int
+    durable: bool

@@ -1,0 +1,1 @@
+"""The write side of the store engine: one directory, one owner, one order."""

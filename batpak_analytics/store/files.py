@@ -1,0 +1,95 @@
+"""The one seam through which a store is written: every call that changes a disk, so that tests can make each fail."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from batpak_analytics.errors import StoreLockedError
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+_CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_FILE_MODE = 0o666
+
+
+class Files:
+    """The operating system's files, called as they are; errors are its own."""
+
+    def make_directory(self, path: Path) -> None:
+        """Create the directory and its parents unless they exist."""
+        path.mkdir(parents=True, exist_ok=True)
+
+    def create(self, path: Path) -> int:
+        """A descriptor that appends to a new file; the name must be free."""
+        return os.open(path, _CREATE | _CLOSE_ON_EXEC | _NO_LINK, _FILE_MODE)
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        """How many bytes of `data` were appended; it may be fewer than given."""
+        return os.write(descriptor, data)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cut the file to its first `size` bytes."""
+        os.ftruncate(descriptor, size)
+
+    def sync(self, descriptor: int) -> None:
+        """Return when the file's bytes are on disk."""
+        os.fsync(descriptor)
+
+    def sync_file(self, path: Path) -> None:
+        """`sync` for a file that is not open."""
+        descriptor = os.open(path, os.O_RDONLY | _CLOSE_ON_EXEC)
+        try:
+            self.sync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def sync_directory(self, path: Path) -> None:
+        """Return when the names in the directory are on disk."""
+        descriptor = os.open(path, os.O_RDONLY | _CLOSE_ON_EXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Give the file another name, at once or not at all."""
+        os.replace(source, target)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file of this store."""
+        os.unlink(path)
+
+    def close(self, descriptor: int) -> None:
+        """Let go of a descriptor."""
+        os.close(descriptor)
+
+    def lock(self, path: Path) -> int:
+        """A descriptor that holds the exclusive lock until it is closed.
+
+        This is `flock`, as 0.9.0 takes it: record locks (`lockf`) do not exclude the Rust engine. The file stays
+        empty and is never removed. Raises `StoreLockedError` at once when another owner holds it.
+        """
+        import fcntl
+
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK | _CLOSE_ON_EXEC, _FILE_MODE)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise StoreLockedError(
+                f"{path} is a symbolic link, and a lock is never taken through one. Remove the link.", path=path
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+            raise StoreLockedError(
+                f"{path.parent} is open in another batpak writer (or another Store of this process), which holds "
+                f"{path.name}. Close that one first; to read beside it, use open_reader().",
+                path=path.parent,
+            ) from error
+        return descriptor

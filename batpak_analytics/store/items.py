@@ -1,0 +1,171 @@
+"""What a caller asks to append, checked and encoded before anything is written."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from batpak_analytics.engine.point_read import id_bytes
+from batpak_analytics.errors import AppendRefusedError
+from batpak_analytics.format import layout
+from batpak_analytics.format.event import encode_extensions
+from batpak_analytics.model import EventKind
+from batpak_analytics.store.payload import encode_payload
+
+EventId = str | bytes | int | uuid.UUID
+_RESERVED_NAMESPACE = "batpak"
+_FORBIDDEN = {"/": "a path separator", "..": "a path step", "|": "a separator", "=": "a separator"}
+
+
+@dataclass(frozen=True, slots=True)
+class PriorItem:
+    """The cause of a batch item: the item at `index`, earlier in the same batch."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """One event to append.
+
+    `payload` is a value that `Store.append` encodes; `raw` is stored as it is, in its place. `branch_root` adds one
+    to `depth`, as the reference's position hint does. Ids are hexadecimal, `uuid.UUID`, 16 bytes or int.
+    """
+
+    entity: str
+    scope: str
+    kind: int
+    payload: Any = None
+    raw: bytes | None = None
+    correlation_id: EventId | None = None
+    causation_id: EventId | PriorItem | None = None
+    lane: int = 0
+    depth: int = 0
+    branch_root: bool = False
+    flags: int = 0
+    payload_version: int = 0
+    extensions: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A checked item with its payload encoded; all that is missing is its place in the order."""
+
+    entity: str
+    scope: str
+    kind: EventKind
+    payload: bytes
+    correlation_id: bytes | None
+    causation: bytes | PriorItem | None
+    lane: int
+    depth: int
+    flags: int
+    payload_version: int
+    extensions: Mapping[str, bytes]
+    size_bytes: int
+
+
+def make_draft(item: BatchItem, max_bytes: int) -> Draft:
+    """The item, checked by the reference's rules; raises `AppendRefusedError` with the first that it breaks."""
+    check_part("entity", item.entity)
+    check_part("scope", item.scope)
+    kind = _checked_kind(item.kind)
+    for name, most in _INTEGERS.items():
+        _check_integer(name, getattr(item, name), most)
+    _check_extensions(item.extensions)
+    payload = _stored_payload(item)
+    size = len(payload) + (len(encode_extensions(item.extensions)) if item.extensions else 0)
+    if size > max_bytes:
+        raise AppendRefusedError(
+            f"The payload and its extensions have {size} bytes and may have {max_bytes}. "
+            f"Split the event, or raise append_max_bytes.",
+            expected=max_bytes,
+            actual=size,
+        )
+    cause = item.causation_id
+    return Draft(
+        item.entity, item.scope, kind, payload,
+        None if item.correlation_id is None else id_bytes(item.correlation_id),
+        cause if isinstance(cause, PriorItem) or cause is None else _cause(cause),
+        item.lane, min(item.depth + item.branch_root, layout.U32_MAX), item.flags, item.payload_version,
+        dict(item.extensions), size,
+    )  # fmt: skip
+
+
+_INTEGERS = {
+    "lane": layout.U32_MAX,
+    "depth": layout.U32_MAX,
+    "flags": layout.U8_MAX,
+    "payload_version": layout.U16_MAX,
+}
+
+
+def check_part(name: str, text: str) -> None:
+    """Raise for an entity or scope that the reference does not take."""
+    if type(text) is not str:
+        raise TypeError(f"{name} is a {type(text).__name__}. Pass text.")
+    if not text:
+        raise AppendRefusedError(f"{name} is empty. Name what the event is about.")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise AppendRefusedError(f"{name} {text!r} is not valid Unicode. Replace its lone surrogates.") from error
+    if size > layout.MAX_COORDINATE_PART:
+        raise AppendRefusedError(
+            f"{name} has {size} bytes and may have {layout.MAX_COORDINATE_PART}. Shorten it.",
+            expected=layout.MAX_COORDINATE_PART,
+            actual=size,
+        )
+    if any(letter < " " or letter == "\x7f" for letter in text):
+        raise AppendRefusedError(f"{name} {text!r} holds a control character. Remove it.")
+    for part, what in _FORBIDDEN.items():
+        if part in text:
+            raise AppendRefusedError(f"{name} {text!r} holds {part!r}, {what}. Use ':' between parts.")
+
+
+def _checked_kind(kind: int) -> EventKind:
+    _check_integer("kind", kind, layout.U16_MAX)
+    checked = EventKind(kind)
+    if checked.is_reserved:
+        raise AppendRefusedError(
+            f"Kind {checked} is reserved: categories 0x0 and 0xD belong to batpak. Use 0x1000 to 0xCFFF or 0xE000 up.",
+            actual=kind,
+        )
+    return checked
+
+
+def _check_integer(name: str, value: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} is a {type(value).__name__}. Pass an int.")
+    if not 0 <= value <= most:
+        raise AppendRefusedError(f"{name} is {value}. Pass a number from 0 to {most}.", actual=value)
+
+
+def _cause(given: EventId) -> bytes | None:
+    cause = id_bytes(given)
+    return None if cause == layout.ZERO_ID else cause
+
+
+def _check_extensions(extensions: Mapping[str, bytes]) -> None:
+    for key, value in extensions.items():
+        namespace, dot, name = key.partition(".")
+        well_formed = key.isascii() and len(key) <= layout.MAX_EXTENSION_KEY and namespace and dot and name
+        if not well_formed or "." in name or namespace == _RESERVED_NAMESPACE:
+            raise AppendRefusedError(
+                f"The extension key {key!r} is not 'namespace.name' in ASCII, at most {layout.MAX_EXTENSION_KEY} "
+                f"bytes, with a namespace other than 'batpak'. Rename it."
+            )
+        if not isinstance(value, bytes):
+            raise TypeError(f"The extension {key!r} is a {type(value).__name__}. Pass bytes.")
+
+
+def _stored_payload(item: BatchItem) -> bytes:
+    if item.raw is None:
+        return encode_payload(item.payload)
+    if item.payload is not None:
+        raise TypeError("Both payload and raw are given. Pass one of them.")
+    if not isinstance(item.raw, bytes):
+        raise TypeError(f"raw is a {type(item.raw).__name__}. Pass the stored bytes.")
+    return item.raw

@@ -1,0 +1,152 @@
+"""What an existing store leaves to its next writer: the heads of its lanes, the next sequence, the next segment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from batpak_analytics.engine.filesystem import DescriptorCache, list_files
+from batpak_analytics.engine.problems import Problems
+from batpak_analytics.engine.sequences import load_image
+from batpak_analytics.engine.view import SegmentRows, View, build_view
+from batpak_analytics.errors import FormatError, StoreEncryptedError, StoreNeedsRepairError
+from batpak_analytics.format.layout import (
+    CHECKPOINT_NAME,
+    COMPACT_SOURCE_SUFFIX,
+    KEYSET_NAME,
+    KIND_CLOSE_COMPLETED,
+    MARKER_NAME,
+    MMAP_INDEX_NAME,
+    FooterState,
+)
+from batpak_analytics.format.segment import parse_file_name
+
+# What a new segment behind it does not make worse.
+_HARMLESS = frozenset(("image-unusable", "coordinate", "hidden-after-compaction", "segment-name"))
+
+
+class Head(NamedTuple):
+    """The latest event of an (entity, lane), hidden ones included: they take part in clocks and links."""
+
+    wall_ms: int
+    clock: int
+    event_hash: bytes
+
+
+@dataclass(slots=True)
+class Recovered:
+    """The state that a writer continues from; as built, that of an empty store."""
+
+    heads: dict[tuple[str, int], Head] = field(default_factory=dict)
+    next_sequence: int = 0
+    next_segment: int = 1
+    events: int = 0
+    wall_ms: int = 0
+    without_footer: list[Path] = field(default_factory=list)
+    has_mmap_index: bool = False
+    has_checkpoint: bool = False
+
+
+def recover(directory: Path) -> Recovered:
+    """The state of the store in `directory`, which the caller has locked.
+
+    Raises `StoreNeedsRepairError` where a new segment could cost events that are there now, and
+    `StoreEncryptedError` for a store with keys. Cost: that of opening a reader, and one pass over the index rows.
+    """
+    names = list_files(directory)
+    _refuse_unwritable(directory, names)
+    ids = [segment_id for name in names if (segment_id := _segment_id(name)) is not None]
+    if not ids:
+        return Recovered()
+    descriptors = DescriptorCache()
+    try:
+        view = build_view(directory, "report", descriptors, {})
+        _refuse_damaged(view)
+        state = _state(view)
+    finally:
+        descriptors.close()
+    state.next_segment = max(ids) + 1
+    state.has_mmap_index, state.has_checkpoint = MMAP_INDEX_NAME in names, CHECKPOINT_NAME in names
+    return state
+
+
+def _segment_id(name: str) -> int | None:
+    try:
+        return parse_file_name(name)
+    except FormatError:
+        return None
+
+
+def _refuse_unwritable(directory: Path, names: Any) -> None:
+    if KEYSET_NAME in names:
+        raise StoreEncryptedError(
+            f"{directory / KEYSET_NAME} exists: this store seals its payloads, and appends from here would be "
+            f"readable beside them. Write to it with batpak, or start a new store.",
+            path=directory / KEYSET_NAME,
+        )
+    moved = [name for name in names if name.endswith(COMPACT_SOURCE_SUFFIX)]
+    for name in [MARKER_NAME, *moved]:
+        if name in names:
+            raise StoreNeedsRepairError(
+                f"{directory / name} is left of a compaction that did not finish. "
+                f"Read the store with open_reader(); before writing, compact it again with batpak from a backup.",
+                path=directory / name,
+            )
+
+
+def _refuse_damaged(view: View) -> None:
+    for finding in view.findings:
+        if finding.rule not in _HARMLESS:
+            raise StoreNeedsRepairError(
+                f"{finding.file or view.path}: {finding.meaning} ({finding.rule}, at byte {finding.offset}). A new "
+                f"segment behind it could hide events, so the store was not opened for writing and nothing was "
+                f"changed. Read it with open_reader(), or repair a copy.",
+                path=view.path,
+                segment_id=finding.segment,
+                offset=finding.offset,
+            )
+
+
+def _state(view: View) -> Recovered:
+    state = Recovered()
+    last_sequence = -1
+    last_close = (0, 0)
+    for segment in view.segments:
+        if segment.footer_state != FooterState.TRUSTED:
+            state.without_footer.append(segment.file.path)
+        rows = segment.rows
+        state.events += len(rows)
+        if not len(rows):
+            continue
+        sequence = segment.sequence
+        top = int(sequence.argmax())
+        if int(sequence[top]) > last_sequence:
+            last_sequence, state.wall_ms = int(sequence[top]), int(rows["wall_ms"][top])
+        for row in np.flatnonzero(rows["kind"] == KIND_CLOSE_COMPLETED):
+            last_close = max(last_close, (int(rows["wall_ms"][row]), int(sequence[row])))
+        _take_heads(segment, state.heads)
+    state.wall_ms = max(state.wall_ms, last_close[0])
+    image = load_image(view.listing, Problems("report"))
+    # Sequences that a cancelled fence hides would hide what they are given to next.
+    ends = [end for _, end in view.hidden.ranges]
+    state.next_sequence = max([last_sequence + 1, image.allocator if image else 0, *ends])
+    return state
+
+
+def _take_heads(segment: SegmentRows, heads: dict[tuple[str, int], Head]) -> None:
+    rows = segment.rows
+    text = {name: index for index, name in enumerate(segment.strings)}
+    # A table of strings may hold one twice; the first place stands for all.
+    entity = np.array([text[name] for name in segment.strings])[rows["entity_idx"]]
+    order = np.lexsort((rows["clock"], rows["wall_ms"], rows["lane"], entity))
+    entity, lane = entity[order], rows["lane"][order]
+    is_last = np.append((entity[1:] != entity[:-1]) | (lane[1:] != lane[:-1]), True)
+    for row in order[is_last]:
+        one = rows[row]
+        key = segment.strings[int(one["entity_idx"])], int(one["lane"])
+        head = Head(int(one["wall_ms"]), int(one["clock"]), one["event_hash"].tobytes())
+        if key not in heads or heads[key] < head:
+            heads[key] = head

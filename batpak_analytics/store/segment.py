@@ -1,0 +1,85 @@
+"""The segment being written: header, frames, and the footer that seals it."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from batpak_analytics.format import layout
+from batpak_analytics.format.footer import encode_footer
+from batpak_analytics.format.segment import canonical_name, encode_segment_header
+from batpak_analytics.model import Event
+from batpak_analytics.store.files import Files
+
+_ROW = struct.Struct("<16sIIHQIII32s32sQIQ16s16s")
+
+
+class ActiveSegment:
+    """A new segment file, growing at its end. Every failure of the file system reaches the caller as it is."""
+
+    def __init__(self, files: Files, directory: Path, segment_id: int, created_ns: int) -> None:
+        """Create the file with its header, durably.
+
+        The header is written under another name: under its own, neither engine ever sees a file without one.
+        """
+        self.segment_id = segment_id
+        self.path = directory / canonical_name(segment_id)
+        self.size = 0
+        self._files = files
+        self._rows = bytearray()
+        self._strings: dict[str, int] = {}
+        newborn = directory / f"{layout.TEMPORARY_PREFIX}{segment_id:06}"
+        newborn.unlink(missing_ok=True)
+        self._descriptor = files.create(newborn)
+        try:
+            self.write(encode_segment_header(segment_id, created_ns))
+            self.sync()
+            files.rename(newborn, self.path)
+            files.sync_directory(directory)
+        except BaseException:
+            files.close(self._descriptor)
+            raise
+
+    def write(self, data: bytes) -> int:
+        """Append all of `data` and return the offset it begins at."""
+        view = memoryview(data)
+        while view:
+            view = view[self._files.write(self._descriptor, view) :]
+        offset = self.size
+        self.size += len(data)
+        return offset
+
+    def cut(self) -> None:
+        """Remove what a failed `write` may have left behind the last whole one."""
+        self._files.truncate(self._descriptor, self.size)
+
+    def sync(self) -> None:
+        """Return when everything written is on disk."""
+        self._files.sync(self._descriptor)
+
+    def record(self, event: Event, offset: int, length: int, sequence: int) -> None:
+        """Remember the footer row of a committed event."""
+        chain = event.hash_chain
+        assert chain is not None
+        position = event.position
+        self._rows += _ROW.pack(
+            event.event_id[::-1], self._string(event.entity), self._string(event.scope), event.kind,
+            position.wall_ms, position.clock, position.lane, position.depth, chain.prev_hash, chain.event_hash,
+            offset, length, sequence, event.correlation_id[::-1], (event.causation_id or layout.ZERO_ID)[::-1],
+        )  # fmt: skip
+
+    def _string(self, text: str) -> int:
+        return self._strings.setdefault(text, len(self._strings))
+
+    def seal(self) -> None:
+        """Sync the frames, then write the footer and sync that: a footer on disk proves the frames are."""
+        self.sync()
+        rows = np.frombuffer(bytes(self._rows), layout.FOOTER_DTYPE)
+        self.write(encode_footer(rows, list(self._strings), self.size))
+        self.sync()
+
+    def close(self) -> None:
+        """Let go of the file as it is."""
+        self._files.close(self._descriptor)

@@ -1,0 +1,209 @@
+"""`Store`, the facade of the write side: it takes the lock, keeps threads apart and delegates."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable
+from os import PathLike, fspath
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from batpak_analytics.errors import StoreClosedError
+from batpak_analytics.format import layout
+from batpak_analytics.model import EventKind, Receipt
+from batpak_analytics.store.config import StoreConfig
+from batpak_analytics.store.files import Files
+from batpak_analytics.store.items import BatchItem, Draft, make_draft
+from batpak_analytics.store.lifecycle import closed_payload, opened_payload
+from batpak_analytics.store.recovered import recover
+from batpak_analytics.store.writer import Writer
+
+
+class Store:
+    """A store opened for writing, in the bytes of batpak 0.9.0. Threads may share it; a forked child may not.
+
+    As a context manager it closes itself, and after an exception in the block too.
+    """
+
+    def __init__(self, path: Path, config: StoreConfig, files: Files) -> None:
+        """Use `Store.open`."""
+        self._lock = threading.Lock()
+        self._owner = os.getpid()
+        self._config = config
+        self._files = files
+        self._writer: Writer | None = None
+        files.make_directory(path)
+        self._path = path.resolve()
+        self._held: int | None = files.lock(self._path / layout.LOCK_NAME)
+        try:
+            self._begin()
+        except BaseException:
+            self._let_go()
+            raise
+
+    @classmethod
+    def open(
+        cls, path: str | PathLike[str], *, config: StoreConfig | None = None, files: Files | None = None
+    ) -> Store:  # fmt: skip
+        """Open the store at `path` for writing; the directory is created if it is missing.
+
+        Holds the directory's lock until the store is closed, so no other writer of either engine can open it;
+        readers are not affected. Appends one event of its own, as every open of batpak does, and syncs it.
+
+        Raises
+        ------
+        StoreLockedError
+            Another writer has it open.
+        StoreNeedsRepairError
+            It ends in a torn write or an unfinished batch, or a compaction did not finish. Nothing was changed.
+        StoreEncryptedError
+            It seals payloads with keys, which this writer does not.
+        WriteFailedError
+            The disk refused.
+
+        Cost: that of `open_reader`, one pass over the index rows, and four syncs.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from batpak_analytics.store.store import Store
+        >>> with tempfile.TemporaryDirectory() as directory, Store.open(directory) as store:
+        ...     store.append("order:1", "shop", 0x1001, {"total": 12}).global_sequence
+        1
+        """
+        return cls(Path(fspath(path)), config or StoreConfig(), files or Files())
+
+    def _begin(self) -> None:
+        started = time.perf_counter_ns()
+        state = recover(self._path)
+        writer = Writer(self._files, self._path, self._config, state)
+        try:
+            # Whole milliseconds, never before the last point of the store: so 0.9.0 takes it up.
+            wall_ms = max(state.wall_ms, writer.now_us() // 1000)
+            elapsed_us = (time.perf_counter_ns() - started) // 1000
+            writer.append(
+                _lifecycle(layout.KIND_OPEN_COMPLETED, opened_payload(state, elapsed_us)), None, wall_ms * 1000
+            )
+            writer.sync()
+        except BaseException:
+            writer.abandon()
+            raise
+        self._writer = writer
+
+    @property
+    def path(self) -> Path:
+        """The store's directory."""
+        return self._path
+
+    @property
+    def last_sequence(self) -> int | None:
+        """The global sequence of the latest event."""
+        with self._lock:
+            return self._running().last_sequence
+
+    @property
+    def durable_sequence(self) -> int | None:
+        """The latest global sequence that is known to be on disk."""
+        with self._lock:
+            return self._running().durable_sequence
+
+    def append(
+        self, entity: str, scope: str, kind: int, payload: Any = None, *, expected_clock: int | None = None, **options: Any
+    ) -> Receipt:  # fmt: skip
+        """Append one event; readers see it when this returns, and it is on disk if the receipt says so.
+
+        `options` are the further fields of `BatchItem`: raw, correlation_id, causation_id, lane, depth, branch_root,
+        flags, payload_version, extensions. With `expected_clock` it is written only if that is the latest clock of
+        the (entity, lane), -1 for a lane without events.
+
+        Raises `AppendRefusedError` or `ClockMismatchError` with nothing written, `WriteFailedError` when the disk
+        fails, `StoreClosedError` afterwards. Cost: one write; a sync when the cadence is due.
+        """
+        draft = make_draft(BatchItem(entity, scope, kind, payload, **options), self._config.append_max_bytes)
+        with self._lock:
+            return self._running().append(draft, expected_clock)
+
+    def append_batch(self, items: Iterable[BatchItem]) -> list[Receipt]:
+        """Append all items or none, one after the other in the order of the store; they are on disk on return.
+
+        Raises as `append` does. Cost: one write and one sync.
+        """
+        drafts = [make_draft(item, self._config.append_max_bytes) for item in items]
+        with self._lock:
+            return self._running().append_batch(drafts)
+
+    def sync(self) -> None:
+        """Return when every event appended so far, by any thread, is on disk. Raises `WriteFailedError`."""
+        with self._lock:
+            self._running().sync()
+
+    def close(self) -> None:
+        """Append the closing event, seal the segment and let go of the lock. A second close does nothing.
+
+        Raises `WriteFailedError` when the disk fails; the store is closed then too.
+        """
+        self._end(say_so=True)
+
+    def drop(self) -> None:
+        """End without a closing event, as a dropped handle of batpak does; every event is kept and synced."""
+        self._end(say_so=False)
+
+    def _end(self, *, say_so: bool) -> None:
+        with self._lock:
+            writer, self._writer = self._writer, None
+            try:
+                if writer is None:
+                    return
+                if os.getpid() != self._owner:
+                    writer.abandon()
+                    return
+                try:
+                    if say_so and not writer.stopped:
+                        _append_closing(writer)
+                finally:
+                    writer.finish()
+            finally:
+                self._let_go()
+
+    def _running(self) -> Writer:
+        if os.getpid() != self._owner:
+            raise StoreClosedError(
+                f"{self._path} was opened by the process that this one was forked from. Open it there only.",
+                path=self._path,
+            )
+        if self._writer is None:
+            raise StoreClosedError(f"{self._path} is closed. Open it again with Store.open().", path=self._path)
+        return self._writer
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._files.close(held)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Store({str(self._path)!r}{'' if self._writer else ', closed'})"
+
+
+def _append_closing(writer: Writer) -> None:
+    sequence = writer.last_sequence
+    assert sequence is not None  # the opening event is there
+    draft = _lifecycle(layout.KIND_CLOSE_COMPLETED, closed_payload(writer.wall_ms, sequence))
+    writer.append(draft, None, writer.wall_ms * 1000)
+
+
+def _lifecycle(kind: int, payload: bytes) -> Draft:
+    return Draft(
+        layout.LIFECYCLE_ENTITY, layout.LIFECYCLE_SCOPE, EventKind(kind), payload,
+        None, None, 0, 0, 0, 0, {}, len(payload),
+    )  # fmt: skip

@@ -1,0 +1,373 @@
+"""What is appended is read back, in order, linked, and refused where batpak refuses it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import batpak_analytics as bp
+from batpak_analytics.engine.filesystem import DescriptorCache
+from batpak_analytics.engine.view import build_view
+from batpak_analytics.errors import (
+    AppendRefusedError,
+    ClockMismatchError,
+    StoreClosedError,
+    StoreEncryptedError,
+    StoreLockedError,
+    StoreNeedsRepairError,
+    WriteFailedError,
+)
+from batpak_analytics.format.event import decode_event, encode_event
+from batpak_analytics.format.frame import encode_frame, read_frame
+from batpak_analytics.model import Receipt
+from batpak_analytics.store.clock import MonotoneClock, new_id
+from batpak_analytics.store.config import StoreConfig
+from batpak_analytics.store.files import Files
+from batpak_analytics.store.items import BatchItem, PriorItem
+from batpak_analytics.store.payload import encode_payload
+from batpak_analytics.store.store import Store
+
+KIND = 0x1001
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+
+
+def rows(path: Path, **options: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (
+        bp.scan_batpak(path, columns="all", payload="json", system=True, **options).to_arrow().to_pylist()
+    )
+    return found
+
+
+def test_appended_events_are_read_back_linked(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        first = store.append("order:1", "shop", KIND, {"b": 1, "a": [1.0, None, "x"]})
+        second = store.append("order:1", "shop", KIND, None, causation_id=first.event_id, lane=0)
+        other = store.append("order:1", "shop", KIND, 7, lane=3, depth=1, branch_root=True, flags=2)
+    assert (first.global_sequence, first.clock, second.clock, other.clock) == (1, 0, 1, 0)
+    found = rows(tmp_path)
+    assert [row["global_sequence"] for row in found] == [0, 1, 2, 3, 4]
+    assert found[1]["payload"] == '{"a":[1.0,null,"x"],"b":1}'
+    assert found[2]["prev_hash"] == found[1]["event_hash"] == first.content_hash
+    assert found[2]["causation_id"] == first.event_id
+    assert (found[3]["lane"], found[3]["depth"], found[3]["flags"]) == (3, 2, 2)
+    assert not bp.open_reader(tmp_path).check()
+
+
+def test_reopened_store_continues_clocks_links_and_sequences(tmp_path: Path) -> None:
+    for round_ in range(3):
+        with Store.open(tmp_path) as store:
+            receipt = store.append("order:1", "shop", KIND, round_)
+            assert receipt.clock == round_
+    found = [row for row in rows(tmp_path) if row["entity"] == "order:1"]
+    assert [row["prev_hash"] for row in found[1:]] == [row["event_hash"] for row in found[:-1]]
+    assert [row["global_sequence"] for row in rows(tmp_path)] == list(range(9))
+
+
+def test_batch_links_inside_itself_and_is_durable(tmp_path: Path) -> None:
+    with Store.open(tmp_path, config=StoreConfig(sync="batch")) as store:
+        alone = store.append("a", "s", KIND, 1)
+        assert not alone.durable
+        receipts = store.append_batch(
+            [BatchItem("a", "s", KIND, 2), BatchItem("a", "s", KIND, 3, causation_id=PriorItem(0)), BatchItem("b", "s", KIND, 4)]
+        )  # fmt: skip
+        assert all(one.durable for one in receipts)
+        assert [one.global_sequence for one in receipts] == [2, 3, 4]
+        assert store.append_batch([]) == []
+    found = {row["global_sequence"]: row for row in rows(tmp_path)}
+    assert found[3]["causation_id"] == receipts[0].event_id
+    assert found[2]["prev_hash"] == alone.content_hash
+    assert found[3]["prev_hash"] == receipts[0].content_hash
+
+
+def test_small_segments_rotate_with_footers(tmp_path: Path) -> None:
+    with Store.open(tmp_path, config=StoreConfig(segment_max_bytes=1500)) as store:
+        for number in range(20):
+            store.append(f"e:{number % 3}", "s", KIND, {"n": number})
+    view = build_view(tmp_path, "raise", DescriptorCache(), {})
+    assert len(view.segments) > 3
+    assert {segment.footer_state for segment in view.segments} == {"trusted"}
+    assert [row["global_sequence"] for row in rows(tmp_path)] == list(range(22))
+
+
+def test_cadence_and_always_say_what_is_durable(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "a", config=StoreConfig(sync=2)) as store:
+        assert [store.append("e", "s", KIND).durable for _ in range(4)] == [False, True, False, True]
+        store.append("e", "s", KIND)
+        assert store.durable_sequence == 4
+        store.sync()
+        assert store.durable_sequence == store.last_sequence == 5
+    with Store.open(tmp_path / "b", config=StoreConfig(sync="always")) as store:
+        assert store.append("e", "s", KIND).durable
+
+
+def test_expected_clock_tells_an_empty_lane_from_one_event(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        with pytest.raises(ClockMismatchError):
+            store.append("e", "s", KIND, expected_clock=0)
+        store.append("e", "s", KIND, expected_clock=-1)
+        store.append("e", "s", KIND, expected_clock=0)
+        with pytest.raises(ClockMismatchError) as caught:
+            store.append("e", "s", KIND, expected_clock=0)
+        assert caught.value.actual == 1
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        BatchItem("", "s", KIND), BatchItem("e", "a/b", KIND), BatchItem("e..f", "s", KIND), BatchItem("e|", "s", KIND),
+        BatchItem("e", "=", KIND), BatchItem("é" * 513, "s", KIND), BatchItem("e\n", "s", KIND), BatchItem("\ud800", "s", KIND),
+        BatchItem("e", "s", 0x0008), BatchItem("e", "s", 0xD001), BatchItem("e", "s", 0x10000), BatchItem("e", "s", KIND, b"x"),
+        BatchItem("e", "s", KIND, {1: 2}), BatchItem("e", "s", KIND, 1 << 64), BatchItem("e", "s", KIND, object()),
+        BatchItem("e", "s", KIND, lane=1 << 32), BatchItem("e", "s", KIND, extensions={"batpak.x": b""}),
+        BatchItem("e", "s", KIND, extensions={"a.b.c": b""}), BatchItem("e", "s", KIND, "x" * (16 << 20)),
+        BatchItem("e", "s", KIND, causation_id=PriorItem(0)),
+    ],
+)  # fmt: skip
+def test_refused_item_leaves_nothing_behind(tmp_path: Path, item: BatchItem) -> None:
+    with Store.open(tmp_path) as store:
+        before = (tmp_path / "000001.fbat").read_bytes()
+        with pytest.raises(AppendRefusedError):
+            store.append_batch([BatchItem("e", "s", KIND, 1)] * (item.causation_id is None) + [item])
+        assert (tmp_path / "000001.fbat").read_bytes() == before
+        assert store.append("e", "s", KIND, 1).global_sequence == 1
+
+
+def test_two_stores_never_hold_one_directory(tmp_path: Path) -> None:
+    with Store.open(tmp_path):
+        with pytest.raises(StoreLockedError):
+            Store.open(tmp_path)
+        assert bp.open_reader(tmp_path).view.event_count == 1
+    Store.open(tmp_path).close()
+
+
+def test_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / ".batpak.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreLockedError, match="symbolic link"):
+        Store.open(tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_threads_share_a_store(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+
+        def work(name: str) -> None:
+            for number in range(50):
+                store.append(name, "s", KIND, number)
+
+        threads = [threading.Thread(target=work, args=(f"e:{n % 2}",)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    found = rows(tmp_path)
+    assert [row["global_sequence"] for row in found] == list(range(202))
+    for name in ("e:0", "e:1"):
+        assert [row["clock"] for row in found if row["entity"] == name] == list(range(100))
+
+
+def test_dropped_store_has_no_closing_event_and_reopens(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    store.append("e", "s", KIND, 1)
+    store.drop()
+    with pytest.raises(StoreClosedError):
+        store.append("e", "s", KIND, 2)
+    store.close()
+    assert [row["kind"] for row in rows(tmp_path)] == [0x0008, KIND]
+    with Store.open(tmp_path) as store:
+        assert store.append("e", "s", KIND, 2).clock == 1
+
+
+@pytest.mark.parametrize("cut", [1, 9, 100])
+def test_torn_tail_is_refused_and_left_as_it_is(tmp_path: Path, cut: int) -> None:
+    Store.open(tmp_path).drop()
+    segment = tmp_path / "000001.fbat"
+    view = build_view(tmp_path, "raise", DescriptorCache(), {})
+    torn = segment.read_bytes()[: view.segments[0].frames_end - cut]
+    segment.write_bytes(torn)
+    with pytest.raises(StoreNeedsRepairError):
+        Store.open(tmp_path)
+    assert segment.read_bytes() == torn
+
+
+def test_unfinished_batch_is_refused(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    receipts = store.append_batch([BatchItem("e", "s", KIND, n) for n in range(3)])
+    store.drop()
+    segment = tmp_path / "000001.fbat"
+    segment.write_bytes(segment.read_bytes()[: receipts[1].offset + receipts[1].length])
+    with pytest.raises(StoreNeedsRepairError):
+        Store.open(tmp_path)
+
+
+def test_marker_and_keyset_are_refused(tmp_path: Path) -> None:
+    Store.open(tmp_path).close()
+    (tmp_path / "compaction.pending.json").write_text('{"merged_id":1,"source_segment_ids":[1]}')
+    with pytest.raises(StoreNeedsRepairError, match=r"compaction\.pending"):
+        Store.open(tmp_path)
+    (tmp_path / "keyset.fbatk").write_bytes(b"")
+    with pytest.raises(StoreEncryptedError):
+        Store.open(tmp_path)
+
+
+class Failing(Files):
+    """The real files, of which the call with number `at` fails; a failing write leaves half of its bytes."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.at = -1
+        self.sticky = False
+
+    def _meet(self) -> None:
+        self.calls += 1
+        if self.calls == self.at or (self.sticky and self.calls >= self.at > 0):
+            raise OSError(errno.EIO, "Input/output error")
+
+    def create(self, path: Path) -> int:
+        self._meet()
+        return super().create(path)
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        try:
+            self._meet()
+        except OSError:
+            os.write(descriptor, data[: len(data) // 2])
+            raise
+        return super().write(descriptor, data[: max(1, len(data) * 2 // 3)])
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        if self.sticky:
+            self._meet()
+        super().truncate(descriptor, size)
+
+    def sync(self, descriptor: int) -> None:
+        self._meet()
+        super().sync(descriptor)
+
+    def sync_directory(self, path: Path) -> None:
+        self._meet()
+        super().sync_directory(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._meet()
+        super().rename(source, target)
+
+
+def write_until_it_fails(path: Path, files: Failing) -> list[Receipt]:
+    kept = []
+    try:
+        store = Store.open(path, config=StoreConfig(segment_max_bytes=1500, sync=3), files=files)
+    except WriteFailedError:
+        return []
+    try:
+        for number in range(6):
+            kept.append(store.append("e", "s", KIND, number))
+            kept += store.append_batch([BatchItem("f", "s", KIND, number), BatchItem("e", "s", KIND, -number)])
+        store.close()
+    except WriteFailedError as error:
+        durable = -1 if error.durable_sequence is None else error.durable_sequence
+        assert all(one.global_sequence <= durable for one in kept if one.durable)
+        with pytest.raises(StoreClosedError):
+            store.append("e", "s", KIND, 0)
+        store.close()
+    return kept
+
+
+def test_a_failure_of_any_call_keeps_what_was_promised(tmp_path: Path) -> None:
+    calm = Failing()
+    write_until_it_fails(tmp_path / "calm", calm)
+    assert calm.calls > 40
+    for at in range(1, calm.calls + 1):
+        path = tmp_path / str(at)
+        files = Failing()
+        files.at = at
+        kept = write_until_it_fails(path, files)
+        with Store.open(path) as store:
+            store.append("e", "s", KIND, "after")
+        ids = {row["event_id"] for row in rows(path)}
+        assert {one.event_id for one in kept} <= ids, f"failing call {at}"
+        assert not [one for one in bp.open_reader(path).check() if one.severity != "info"]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | st.floats(allow_nan=False) | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=4),
+)  # fmt: skip
+
+
+@given(json_values)
+@settings(max_examples=200, deadline=None)
+def test_payload_round_trips_with_sorted_keys(value: Any) -> None:
+    packed = encode_payload(value)
+    assert msgpack.unpackb(packed, strict_map_key=False) == value
+    assert msgpack.packb(msgpack.unpackb(packed)) == packed
+
+    def check(one: Any) -> None:
+        if isinstance(one, dict):
+            assert [key.encode() for key in one] == sorted(key.encode() for key in one)
+        for inner in one.values() if isinstance(one, dict) else one if isinstance(one, list) else ():
+            check(inner)
+
+    check(msgpack.unpackb(packed))
+
+
+def test_dataclass_keeps_field_order() -> None:
+    @dataclass
+    class Paid:
+        total: int
+        currency: str
+        lines: dict[str, int]
+
+    packed = encode_payload(Paid(3, "EUR", {"b": 1, "a": 2}))
+    assert packed == msgpack.packb({"total": 3, "currency": "EUR", "lines": {"a": 2, "b": 1}})
+
+
+def test_deep_payload_is_refused() -> None:
+    value: Any = 0
+    for _ in range(256):
+        value = [value]
+    assert encode_payload(value)
+    with pytest.raises(AppendRefusedError, match="deep"):
+        encode_payload([value])
+
+
+@pytest.mark.parametrize(
+    "segment", sorted(FIXTURES.glob("*/*.fbat")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_fixture_frames_encode_to_themselves(segment: Path) -> None:
+    view = build_view(segment.parent, "report", DescriptorCache(), {})
+    data = segment.read_bytes()
+    seen = 0
+    for one in view.segments:
+        if one.name == segment.name:
+            for row in one.rows:
+                start, length = int(row["offset"]), int(row["length"])
+                assert encode_frame(encode_event(decode_event(read_frame(data, start)))) == data[start : start + length]
+                seen += 1
+    assert seen or segment.stat().st_size < 400
+
+
+def test_clock_never_goes_back_and_ids_are_uuid7() -> None:
+    readings = iter([5_000, 3_000, 7_000])
+    clock = MonotoneClock(lambda: next(readings))
+    assert [clock(), clock(), clock()] == [5_000, 5_000, 7_000]
+    made = new_id(1_700_000_000_123_456)
+    assert int.from_bytes(made[:6], "big") == 1_700_000_000_123
+    assert made[6] >> 4 == 7 and made[8] >> 6 == 2
+    assert len({new_id(0) for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize(
+    "options", [{"sync": 0}, {"sync": "never"}, {"segment_max_bytes": 0}, {"batch_max_items": 4097}]
+)
+def test_config_out_of_range_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        StoreConfig(**options)
