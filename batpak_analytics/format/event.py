@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import msgpack
+
 from batpak_analytics.format import codec, layout
 from batpak_analytics.format.codec import ByteSpan, Cursor
 from batpak_analytics.model import Event, EventKind, HashChain, PayloadEncryption, Position
@@ -225,71 +227,52 @@ def decode_extensions(buf: Any, start: int, end: int) -> Mapping[str, bytes]:
 
 def encode_extensions(extensions: Mapping[str, bytes]) -> bytes:
     """The map as a BTreeMap writes it: keys ascending by bytes, values as int-arrays."""
-    ordered = sorted(extensions.items(), key=lambda item: item[0].encode())
-    return codec.pack_map([(key, codec.pack_int_array(value)) for key, value in ordered])
+    packed: bytes = msgpack.packb({key: list(value) for key, value in _ordered(extensions)})
+    return packed
 
 
 def encode_event(event: Event) -> bytes:
     """The frame body for an event, as batpak 0.9.0 writes it: ten header keys, eleven when encrypted."""
-    chain = event.hash_chain
-    body = codec.pack_map(
-        [
-            ("header", _encode_header(event)),
-            ("payload", codec.pack_int_array(event.payload)),
-            ("hash_chain", codec.NIL if chain is None else _encode_chain(chain)),
-        ]
-    )
-    return codec.pack_map(
-        [
-            ("event", body),
-            ("entity", codec.pack_str(event.entity)),
-            ("scope", codec.pack_str(event.scope)),
-            ("receipt_extensions", encode_extensions(event.extensions)),
-        ]
-    )
-
-
-def _encode_chain(chain: HashChain) -> bytes:
-    return codec.pack_map(
-        [
-            ("prev_hash", codec.pack_int_array(chain.prev_hash)),
-            ("event_hash", codec.pack_int_array(chain.event_hash)),
-        ]
-    )
-
-
-def _encode_header(event: Event) -> bytes:
-    cause = event.causation_id
-    sealed = event.payload_encryption
-    pairs = [
-        ("event_id", codec.pack_bin16(event.event_id)),
-        ("correlation_id", codec.pack_bin16(event.correlation_id)),
-        ("causation_id", codec.NIL if cause is None else codec.pack_bin16(cause)),
-        ("timestamp_us", codec.pack_int(event.timestamp_us)),
-        ("position", _encode_position(event.position)),
-        ("payload_size", codec.pack_uint(event.payload_size)),
-        ("event_kind", codec.pack_uint(event.kind)),
-        ("flags", codec.pack_uint(event.flags)),
-        ("content_hash", codec.pack_int_array(event.content_hash)),
-        ("payload_version", codec.pack_uint(event.payload_version)),
-    ]
+    position, chain, sealed = event.position, event.hash_chain, event.payload_encryption
+    header: dict[str, Any] = {
+        "event_id": _id(event.event_id),
+        "correlation_id": _id(event.correlation_id),
+        "causation_id": None if event.causation_id is None else _id(event.causation_id),
+        "timestamp_us": event.timestamp_us,
+        "position": {
+            "wall_ms": position.wall_ms,
+            "counter": position.counter,
+            "depth": position.depth,
+            "lane": position.lane,
+            "sequence": position.clock,
+        },
+        "payload_size": event.payload_size,
+        "event_kind": int(event.kind),
+        "flags": event.flags,
+        "content_hash": list(event.content_hash),
+        "payload_version": event.payload_version,
+    }
     if sealed is not None:
-        pairs.append(
-            (
-                "payload_encryption",
-                codec.pack_map(
-                    [
-                        ("keyscope_id", codec.pack_int_array(sealed.keyscope_id)),
-                        ("nonce", codec.pack_int_array(sealed.nonce)),
-                    ]
-                ),
-            )
-        )
-    return codec.pack_map(pairs)
-
-
-def _encode_position(position: Position) -> bytes:
-    values = (position.wall_ms, position.counter, position.depth, position.lane, position.clock)
-    return codec.pack_map(
-        [(key, codec.pack_uint(value)) for key, value in zip(layout.POSITION_FIELDS, values, strict=True)]
+        header["payload_encryption"] = {"keyscope_id": list(sealed.keyscope_id), "nonce": list(sealed.nonce)}
+    links = None if chain is None else {"prev_hash": list(chain.prev_hash), "event_hash": list(chain.event_hash)}
+    # Ids are bin, other bytes are arrays of integers, and every integer has its shortest form: what msgpack does.
+    packed: bytes = msgpack.packb(
+        {
+            "event": {"header": header, "payload": list(event.payload), "hash_chain": links},
+            "entity": event.entity,
+            "scope": event.scope,
+            "receipt_extensions": {key: list(value) for key, value in _ordered(event.extensions)},
+        }
     )
+    return packed
+
+
+def _id(value: bytes) -> bytes:
+    if len(value) != layout.ID_SIZE:
+        raise ValueError(f"An id is {layout.ID_SIZE} bytes, not {len(value)}. Pass the big-endian bytes of the id.")
+    return value
+
+
+def _ordered(extensions: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
+    """As a BTreeMap holds them: keys ascending by bytes."""
+    return sorted(extensions.items(), key=lambda item: item[0].encode())

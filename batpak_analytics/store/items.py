@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from batpak_analytics.engine.point_read import id_bytes
 from batpak_analytics.errors import AppendRefusedError
@@ -16,7 +17,8 @@ from batpak_analytics.store.payload import encode_payload
 
 EventId = str | bytes | int | uuid.UUID
 _RESERVED_NAMESPACE = "batpak"
-_FORBIDDEN = {"/": "a path separator", "..": "a path step", "|": "a separator", "=": "a separator"}
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f/|=]|\.\.")
+_WHY_FORBIDDEN = {"/": "a path separator", "..": "a path step", "|": "a separator", "=": "a separator"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,7 @@ class BatchItem:
     extensions: Mapping[str, bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A checked item with its payload encoded; all that is missing is its place in the order."""
 
     entity: str
@@ -72,7 +73,7 @@ def make_draft(item: BatchItem, max_bytes: int) -> Draft:
     check_part("entity", item.entity)
     check_part("scope", item.scope)
     kind = _checked_kind(item.kind)
-    for name, most in _INTEGERS.items():
+    for name, most in _INTEGERS:
         _check_integer(name, getattr(item, name), most)
     _check_extensions(item.extensions)
     payload = _stored_payload(item)
@@ -94,12 +95,12 @@ def make_draft(item: BatchItem, max_bytes: int) -> Draft:
     )  # fmt: skip
 
 
-_INTEGERS = {
-    "lane": layout.U32_MAX,
-    "depth": layout.U32_MAX,
-    "flags": layout.U8_MAX,
-    "payload_version": layout.U16_MAX,
-}
+_INTEGERS = (
+    ("lane", layout.U32_MAX),
+    ("depth", layout.U32_MAX),
+    ("flags", layout.U8_MAX),
+    ("payload_version", layout.U16_MAX),
+)
 
 
 def check_part(name: str, text: str) -> None:
@@ -118,11 +119,11 @@ def check_part(name: str, text: str) -> None:
             expected=layout.MAX_COORDINATE_PART,
             actual=size,
         )
-    if any(letter < " " or letter == "\x7f" for letter in text):
-        raise AppendRefusedError(f"{name} {text!r} holds a control character. Remove it.")
-    for part, what in _FORBIDDEN.items():
-        if part in text:
-            raise AppendRefusedError(f"{name} {text!r} holds {part!r}, {what}. Use ':' between parts.")
+    found = _FORBIDDEN.search(text)
+    if found is not None:
+        part = found.group()
+        what = _WHY_FORBIDDEN.get(part, "a control character")
+        raise AppendRefusedError(f"{name} {text!r} holds {part!r}, {what}. Use ':' between parts.")
 
 
 def _checked_kind(kind: int) -> EventKind:
@@ -137,6 +138,8 @@ def _checked_kind(kind: int) -> EventKind:
 
 
 def _check_integer(name: str, value: int, most: int) -> None:
+    if type(value) is int and 0 <= value <= most:
+        return
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} is a {type(value).__name__}. Pass an int.")
     if not 0 <= value <= most:
