@@ -18,6 +18,7 @@ class MonotoneClock:
         self._last: int | None = None
 
     def __call__(self) -> int:
+        """Microseconds since 1970."""
         now = self._now_us()
         self._last = now if self._last is None else max(now, self._last)
         if self._last < 0:

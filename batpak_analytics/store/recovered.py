@@ -23,6 +23,8 @@ from batpak_analytics.format.layout import (
     FooterState,
 )
 from batpak_analytics.format.segment import parse_file_name
+from batpak_analytics.store.files import Files
+from batpak_analytics.store.repair import repair
 
 # What a new segment behind it does not make worse.
 _HARMLESS = frozenset(("image-unusable", "coordinate", "hidden-after-compaction", "segment-name"))
@@ -46,15 +48,17 @@ class Recovered:
     events: int = 0
     wall_ms: int = 0
     without_footer: list[Path] = field(default_factory=list)
+    repaired: list[int] = field(default_factory=list)
     has_mmap_index: bool = False
     has_checkpoint: bool = False
 
 
-def recover(directory: Path) -> Recovered:
-    """The state of the store in `directory`, which the caller has locked.
+def recover(directory: Path, files: Files, now_ns: int) -> Recovered:
+    """The state of the store in `directory`, which the caller has locked. What a crash left is repaired first.
 
-    Raises `StoreNeedsRepairError` where a new segment could cost events that are there now, and
-    `StoreEncryptedError` for a store with keys. Cost: that of opening a reader, and one pass over the index rows.
+    Raises `StoreNeedsRepairError` where a new segment could cost events that are there now, `StoreEncryptedError` for
+    a store with keys, and OSError where the disk refuses a repair. Cost: that of opening a reader, and one pass over
+    the index rows; a repair copies the segment.
     """
     names = list_files(directory)
     _refuse_unwritable(directory, names)
@@ -64,8 +68,13 @@ def recover(directory: Path) -> Recovered:
     descriptors = DescriptorCache()
     try:
         view = build_view(directory, "report", descriptors, {})
+        repaired = repair(files, view, now_ns)
+        if repaired:
+            descriptors.close()
+            view = build_view(directory, "report", descriptors, {})
         _refuse_damaged(view)
         state = _state(view)
+        state.repaired = repaired
     finally:
         descriptors.close()
     state.next_segment = max(ids) + 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from batpak_analytics.errors import StoreClosedError
+from batpak_analytics.errors import BatpakError, StoreClosedError, WriteFailedError
 from batpak_analytics.format import layout
 from batpak_analytics.model import EventKind, Receipt
 from batpak_analytics.store.config import StoreConfig
@@ -58,7 +58,8 @@ class Store:
         StoreLockedError
             Another writer has it open.
         StoreNeedsRepairError
-            It ends in a torn write or an unfinished batch, or a compaction did not finish. Nothing was changed.
+            Something in it is damaged, or a compaction did not finish. No event was changed. What a crash leaves (a
+            torn write, a batch without its end) is no reason: it is made harmless, in a new file that takes the name.
         StoreEncryptedError
             It seals payloads with keys, which this writer does not.
         WriteFailedError
@@ -78,7 +79,16 @@ class Store:
 
     def _begin(self) -> None:
         started = time.perf_counter_ns()
-        state = recover(self._path)
+        try:
+            state = recover(self._path, self._files, self._config.clock() * 1000)
+        except BatpakError:
+            raise
+        except OSError as error:
+            raise WriteFailedError(
+                f"Repairing what a crash left in {self._path} failed ({error.strerror or error}). Every segment "
+                f"is as it was, or repaired. Free or replace the disk, then open the store again.",
+                path=self._path,
+            ) from error
         writer = Writer(self._files, self._path, self._config, state)
         try:
             # Whole milliseconds, never before the last point of the store: so 0.9.0 takes it up.
@@ -111,8 +121,15 @@ class Store:
             return self._running().durable_sequence
 
     def append(
-        self, entity: str, scope: str, kind: int, payload: Any = None, *, expected_clock: int | None = None, **options: Any
-    ) -> Receipt:  # fmt: skip
+        self,
+        entity: str,
+        scope: str,
+        kind: int,
+        payload: Any = None,
+        *,
+        expected_clock: int | None = None,
+        **options: Any,
+    ) -> Receipt:
         """Append one event; readers see it when this returns, and it is on disk if the receipt says so.
 
         `options` are the further fields of `BatchItem`: raw, correlation_id, causation_id, lane, depth, branch_root,

@@ -184,8 +184,13 @@ class Writer:
         return framed
 
     def _framed(
-        self, draft: Draft, event_id: bytes, cause: bytes | PriorItem | None, now_us: int, heads: dict[tuple[str, int], Head]
-    ) -> Framed:  # fmt: skip
+        self,
+        draft: Draft,
+        event_id: bytes,
+        cause: bytes | PriorItem | None,
+        now_us: int,
+        heads: dict[tuple[str, int], Head],
+    ) -> Framed:
         if isinstance(cause, PriorItem):
             raise AppendRefusedError("PriorItem names an item of a batch. Pass the id of the cause.")
         head = heads.get((draft.entity, draft.lane))

@@ -77,8 +77,12 @@ def test_batch_links_inside_itself_and_is_durable(tmp_path: Path) -> None:
         alone = store.append("a", "s", KIND, 1)
         assert not alone.durable
         receipts = store.append_batch(
-            [BatchItem("a", "s", KIND, 2), BatchItem("a", "s", KIND, 3, causation_id=PriorItem(0)), BatchItem("b", "s", KIND, 4)]
-        )  # fmt: skip
+            [
+                BatchItem("a", "s", KIND, 2),
+                BatchItem("a", "s", KIND, 3, causation_id=PriorItem(0)),
+                BatchItem("b", "s", KIND, 4),
+            ]
+        )
         assert all(one.durable for one in receipts)
         assert [one.global_sequence for one in receipts] == [2, 3, 4]
         assert store.append_batch([]) == []
@@ -124,8 +128,10 @@ def test_expected_clock_tells_an_empty_lane_from_one_event(tmp_path: Path) -> No
     "item",
     [
         BatchItem("", "s", KIND), BatchItem("e", "a/b", KIND), BatchItem("e..f", "s", KIND), BatchItem("e|", "s", KIND),
-        BatchItem("e", "=", KIND), BatchItem("é" * 513, "s", KIND), BatchItem("e\n", "s", KIND), BatchItem("\ud800", "s", KIND),
-        BatchItem("e", "s", 0x0008), BatchItem("e", "s", 0xD001), BatchItem("e", "s", 0x10000), BatchItem("e", "s", KIND, b"x"),
+        BatchItem("e", "=", KIND), BatchItem("é" * 513, "s", KIND), BatchItem("e\n", "s", KIND),
+        BatchItem("\ud800", "s", KIND),
+        BatchItem("e", "s", 0x0008), BatchItem("e", "s", 0xD001), BatchItem("e", "s", 0x10000),
+        BatchItem("e", "s", KIND, b"x"),
         BatchItem("e", "s", KIND, {1: 2}), BatchItem("e", "s", KIND, 1 << 64), BatchItem("e", "s", KIND, object()),
         BatchItem("e", "s", KIND, lane=1 << 32), BatchItem("e", "s", KIND, extensions={"batpak.x": b""}),
         BatchItem("e", "s", KIND, extensions={"a.b.c": b""}), BatchItem("e", "s", KIND, "x" * (16 << 20)),
@@ -184,28 +190,6 @@ def test_dropped_store_has_no_closing_event_and_reopens(tmp_path: Path) -> None:
     assert [row["kind"] for row in rows(tmp_path)] == [0x0008, KIND]
     with Store.open(tmp_path) as store:
         assert store.append("e", "s", KIND, 2).clock == 1
-
-
-@pytest.mark.parametrize("cut", [1, 9, 100])
-def test_torn_tail_is_refused_and_left_as_it_is(tmp_path: Path, cut: int) -> None:
-    Store.open(tmp_path).drop()
-    segment = tmp_path / "000001.fbat"
-    view = build_view(tmp_path, "raise", DescriptorCache(), {})
-    torn = segment.read_bytes()[: view.segments[0].frames_end - cut]
-    segment.write_bytes(torn)
-    with pytest.raises(StoreNeedsRepairError):
-        Store.open(tmp_path)
-    assert segment.read_bytes() == torn
-
-
-def test_unfinished_batch_is_refused(tmp_path: Path) -> None:
-    store = Store.open(tmp_path)
-    receipts = store.append_batch([BatchItem("e", "s", KIND, n) for n in range(3)])
-    store.drop()
-    segment = tmp_path / "000001.fbat"
-    segment.write_bytes(segment.read_bytes()[: receipts[1].offset + receipts[1].length])
-    with pytest.raises(StoreNeedsRepairError):
-        Store.open(tmp_path)
 
 
 def test_marker_and_keyset_are_refused(tmp_path: Path) -> None:
@@ -297,10 +281,11 @@ def test_a_failure_of_any_call_keeps_what_was_promised(tmp_path: Path) -> None:
         assert not [one for one in bp.open_reader(path).check() if one.severity != "info"]
 
 
+unicode_text = st.text(st.characters(exclude_categories=["Cs"]))
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | st.floats(allow_nan=False) | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=4),
-)  # fmt: skip
+    st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | st.floats(allow_nan=False) | unicode_text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(unicode_text, inner, max_size=4),
+)
 
 
 @given(json_values)

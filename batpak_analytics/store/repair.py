@@ -1,0 +1,88 @@
+"""What a crash left behind, made harmless before a new segment is added.
+
+0.9.0 tolerates a torn frame and a batch without COMMIT only in the last segment: with another one behind it, it refuses
+the store, or takes later events for items of the batch (segments spec 6.3, 6.4). So such a segment gets a footer, which
+both engines believe instead of looking at the frames, and loses what stands behind its last committed event.
+
+No segment is changed in place, as readers have it mapped: the repaired one is a new file under the same name, whole and
+on disk before it takes the name. Every frame stays where it was, so an index image stays right about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from batpak_analytics.engine.recovery import scan_frames
+from batpak_analytics.engine.view import SegmentRows, View
+from batpak_analytics.format.footer import encode_footer
+from batpak_analytics.format.layout import KIND_BATCH_COMMIT, TEMPORARY_PREFIX, FooterState
+from batpak_analytics.format.segment import encode_segment_header
+from batpak_analytics.store.files import Files
+
+_REPAIRABLE = {
+    ("unfinished-tail", "info"),
+    ("batch-incomplete", "info"),
+    ("footer-unusable", "info"),
+    ("footer-unusable", "warning"),
+    ("segment-header", "info"),
+}
+_PIECE_BYTES = 1 << 23
+
+
+def repair(files: Files, view: View, now_ns: int) -> list[int]:
+    """The ids of the segments that were repaired; those with damage, where a repair would be a guess, are left alone.
+
+    Raises OSError where the disk does; every segment is then either as it was or repaired.
+    """
+    told: dict[int, set[tuple[str, str]]] = {}
+    for one in view.findings:
+        if one.segment is not None:
+            told.setdefault(one.segment, set()).add((one.rule, one.severity))
+    repaired = []
+    for segment in view.segments:
+        rules = told.get(segment.segment_id, set())
+        if rules & _REPAIRABLE and rules <= _REPAIRABLE and segment.footer_state != FooterState.TRUSTED:
+            _replace(files, Path(segment.path), _sound_bytes(segment, now_ns))
+            repaired.append(segment.segment_id)
+    return repaired
+
+
+def _sound_bytes(segment: SegmentRows, now_ns: int) -> Iterator[bytes]:
+    """The segment up to its last committed event, with a footer; one without events is a header alone."""
+    if not len(segment.rows):
+        yield encode_segment_header(segment.segment_id, now_ns)
+        return
+    end = _end_of_events(segment)
+    for low in range(0, end, _PIECE_BYTES):
+        yield bytes(segment.window(low, min(low + _PIECE_BYTES, end)))
+    rows = segment.rows.copy()
+    rows["global_sequence"] = segment.sequence
+    yield encode_footer(rows, segment.strings, end)
+
+
+def _end_of_events(segment: SegmentRows) -> int:
+    """Where the last committed event ends, or the COMMIT behind it."""
+    last = segment.rows[-1]
+    end = int(last["offset"]) + int(last["length"])
+    behind = scan_frames(segment.file, end, segment.size_bytes)
+    if len(behind.offsets) and int(behind.offsets[0]) == end and behind.frames["kind"][0] == KIND_BATCH_COMMIT:
+        end += int(behind.lengths[0])
+    return end
+
+
+def _replace(files: Files, path: Path, pieces: Iterator[bytes]) -> None:
+    """Give the file other contents, at once and durably."""
+    fresh = path.with_name(f"{TEMPORARY_PREFIX}{path.stem}")
+    fresh.unlink(missing_ok=True)
+    descriptor = files.create(fresh)
+    try:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[files.write(descriptor, view) :]
+        files.sync(descriptor)
+    finally:
+        files.close(descriptor)
+    files.rename(fresh, path)
+    files.sync_directory(path.parent)
