@@ -9,6 +9,7 @@ The folders are the path of a byte, from a segment file on disk to a column in a
     arrow/          events -> record batches
     frames/         record batches -> DataFrames
     reader          the public facade for reading
+    store/          events -> segment files; its facade is `Store`
 
 >>> import batpak_analytics as bp
 >>> df = bp.read_batpak(bp.demo_store())
@@ -42,8 +43,13 @@ if TYPE_CHECKING:
     from batpak_analytics.model import Event as Event
     from batpak_analytics.model import EventKind as EventKind
     from batpak_analytics.model import Finding as Finding
+    from batpak_analytics.model import Receipt as Receipt
     from batpak_analytics.reader import Reader as Reader
     from batpak_analytics.reader import open_reader as open_reader
+    from batpak_analytics.store.config import StoreConfig as StoreConfig
+    from batpak_analytics.store.items import BatchItem as BatchItem
+    from batpak_analytics.store.items import PriorItem as PriorItem
+    from batpak_analytics.store.store import Store as Store
 
 __version__ = "0.1.0"
 
@@ -58,13 +64,20 @@ _HOMES = {
     "Event": "model",
     "EventKind": "model",
     "Finding": "model",
+    "Receipt": "model",
+    "Store": "store.store",
+    "StoreConfig": "store.config",
+    "BatchItem": "store.items",
+    "PriorItem": "store.items",
 }
 _ERRORS = (
     "BatpakError", "StoreNotFoundError", "NotAStoreError", "StorePermissionError", "FormatError", "TruncatedError",
     "LimitError", "CorruptError", "CorruptSegmentError", "CorruptFrameError", "CrcMismatchError", "SidecarCorruptError",
     "HiddenRangesCorruptError", "MarkerCorruptError", "KeysetCorruptError", "FutureVersionError", "EventNotFoundError",
     "PayloadEncryptedError", "PayloadUndecodableError", "ViewExpiredError", "ResultTooLargeError", "MissingExtraError",
-    "UnknownColumnError", "BatpakWarning", "BatpakDamageWarning", "PerformanceWarning",
+    "UnknownColumnError", "StoreLockedError", "StoreNeedsRepairError", "StoreEncryptedError", "StoreClosedError",
+    "AppendRefusedError", "ClockMismatchError", "WriteFailedError", "BatpakWarning", "BatpakDamageWarning",
+    "PerformanceWarning",
 )  # fmt: skip
 _HOMES.update(dict.fromkeys(_ERRORS, "errors"))
 

@@ -12,7 +12,7 @@ import pytest
 import batpak_analytics as bp
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", "docs/index.md", "docs/quickstart.md", "docs/reading.md"]
+PAGES = ["README.md", "docs/index.md", "docs/quickstart.md", "docs/reading.md", "docs/writing.md"]
 NEEDS_MORE = ("polars", "duckdb")  # examples of other tools, which the tests do not install
 
 

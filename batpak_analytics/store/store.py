@@ -70,8 +70,8 @@ class Store:
         Examples
         --------
         >>> import tempfile
-        >>> from batpak_analytics.store.store import Store
-        >>> with tempfile.TemporaryDirectory() as directory, Store.open(directory) as store:
+        >>> import batpak_analytics as bp
+        >>> with tempfile.TemporaryDirectory() as directory, bp.Store.open(directory) as store:
         ...     store.append("order:1", "shop", 0x1001, {"total": 12}).global_sequence
         1
         """

@@ -92,6 +92,12 @@ def test_batch_links_inside_itself_and_is_durable(tmp_path: Path) -> None:
     assert found[3]["prev_hash"] == receipts[0].content_hash
 
 
+def test_batch_items_keep_flags_and_payload_version(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        store.append_batch([BatchItem("e", "s", KIND, 1, flags=9, payload_version=3), BatchItem("e", "s", KIND, 2)])
+    assert [(row["flags"], row["payload_version"]) for row in rows(tmp_path)[1:3]] == [(9, 3), (0, 0)]
+
+
 def test_small_segments_rotate_with_footers(tmp_path: Path) -> None:
     with Store.open(tmp_path, config=StoreConfig(segment_max_bytes=1500)) as store:
         for number in range(20):
