@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from batpak_analytics.reader import Reader as Reader
     from batpak_analytics.reader import open_reader as open_reader
     from batpak_analytics.store.config import StoreConfig as StoreConfig
+    from batpak_analytics.store.idempotency import IdempotencyKey as IdempotencyKey
     from batpak_analytics.store.items import BatchItem as BatchItem
     from batpak_analytics.store.items import PriorItem as PriorItem
     from batpak_analytics.store.store import Store as Store
@@ -68,6 +69,7 @@ _HOMES = {
     "Store": "store.store",
     "StoreConfig": "store.config",
     "BatchItem": "store.items",
+    "IdempotencyKey": "store.idempotency",
     "PriorItem": "store.items",
 }
 _ERRORS = (

@@ -148,14 +148,19 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Where an appended event stands. `durable` is True when it was on disk as the receipt was given."""
+    """Where an appended event stands. `durable` is True when it was on disk as the receipt was given.
+
+    `replayed` is True where the idempotency key had been used: it is the receipt of that append, and nothing was
+    written. If its event was compacted away since, its clock and lane are None.
+    """
 
     event_id: bytes
     global_sequence: int
-    clock: int
-    lane: int
+    clock: int | None
+    lane: int | None
     content_hash: bytes
     segment_id: int
     offset: int
     length: int
     durable: bool
+    replayed: bool = False

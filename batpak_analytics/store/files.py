@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from batpak_analytics.errors import StoreLockedError
+from batpak_analytics.format.layout import TEMPORARY_PREFIX
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
 _CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
@@ -93,3 +95,25 @@ class Files:
                 path=path.parent,
             ) from error
         return descriptor
+
+
+def write_all(files: Files, descriptor: int, data: bytes) -> None:
+    """Append all of `data`, however little the system takes at a time."""
+    view = memoryview(data)
+    while view:
+        view = view[files.write(descriptor, view) :]
+
+
+def replace_file(files: Files, path: Path, pieces: Iterable[bytes]) -> None:
+    """Give a file other contents, at once and durably: they are whole and on disk before they take the name."""
+    fresh = path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
+    fresh.unlink(missing_ok=True)
+    descriptor = files.create(fresh)
+    try:
+        for piece in pieces:
+            write_all(files, descriptor, piece)
+        files.sync(descriptor)
+    finally:
+        files.close(descriptor)
+    files.rename(fresh, path)
+    files.sync_directory(path.parent)

@@ -33,7 +33,8 @@ class BatchItem:
     """One event to append.
 
     `payload` is a value that `Store.append` encodes; `raw` is stored as it is, in its place. `branch_root` adds one
-    to `depth`, as the reference's position hint does. Ids are hexadecimal, `uuid.UUID`, 16 bytes or int.
+    to `depth`, as the reference's position hint does. An `idempotency_key` becomes the id of the event, and is not
+    zero. Ids and keys are hexadecimal, `uuid.UUID`, 16 bytes or int.
     """
 
     entity: str
@@ -49,6 +50,7 @@ class BatchItem:
     flags: int = 0
     payload_version: int = 0
     extensions: Mapping[str, bytes] = field(default_factory=dict)
+    idempotency_key: EventId | None = None
 
 
 class Draft(NamedTuple):
@@ -66,6 +68,7 @@ class Draft(NamedTuple):
     payload_version: int
     extensions: Mapping[str, bytes]
     size_bytes: int
+    key: bytes | None = None
 
 
 def make_draft(item: BatchItem, max_bytes: int) -> Draft:
@@ -91,7 +94,7 @@ def make_draft(item: BatchItem, max_bytes: int) -> Draft:
         None if item.correlation_id is None else id_bytes(item.correlation_id),
         cause if isinstance(cause, PriorItem) or cause is None else _cause(cause),
         item.lane, min(item.depth + item.branch_root, layout.U32_MAX), item.flags, item.payload_version,
-        dict(item.extensions), size,
+        dict(item.extensions), size, None if item.idempotency_key is None else _key(item.idempotency_key),
     )  # fmt: skip
 
 
@@ -149,6 +152,13 @@ def _check_integer(name: str, value: int, most: int) -> None:
 def _cause(given: EventId) -> bytes | None:
     cause = id_bytes(given)
     return None if cause == layout.ZERO_ID else cause
+
+
+def _key(given: EventId) -> bytes:
+    key = id_bytes(given)
+    if key == layout.ZERO_ID:
+        raise AppendRefusedError("The idempotency key is zero, which elsewhere means no id. Use another one.")
+    return key
 
 
 def _check_extensions(extensions: Mapping[str, bytes]) -> None:

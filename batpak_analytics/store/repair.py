@@ -16,9 +16,9 @@ from pathlib import Path
 from batpak_analytics.engine.recovery import scan_frames
 from batpak_analytics.engine.view import SegmentRows, View
 from batpak_analytics.format.footer import encode_footer
-from batpak_analytics.format.layout import KIND_BATCH_COMMIT, TEMPORARY_PREFIX, FooterState
+from batpak_analytics.format.layout import KIND_BATCH_COMMIT, FooterState
 from batpak_analytics.format.segment import encode_segment_header
-from batpak_analytics.store.files import Files
+from batpak_analytics.store.files import Files, replace_file
 
 _REPAIRABLE = {
     ("unfinished-tail", "info"),
@@ -43,7 +43,7 @@ def repair(files: Files, view: View, now_ns: int) -> list[int]:
     for segment in view.segments:
         rules = told.get(segment.segment_id, set())
         if rules & _REPAIRABLE and rules <= _REPAIRABLE and segment.footer_state != FooterState.TRUSTED:
-            _replace(files, Path(segment.path), _sound_bytes(segment, now_ns))
+            replace_file(files, Path(segment.path), _sound_bytes(segment, now_ns))
             repaired.append(segment.segment_id)
     return repaired
 
@@ -69,20 +69,3 @@ def _end_of_events(segment: SegmentRows) -> int:
     if len(behind.offsets) and int(behind.offsets[0]) == end and behind.frames["kind"][0] == KIND_BATCH_COMMIT:
         end += int(behind.lengths[0])
     return end
-
-
-def _replace(files: Files, path: Path, pieces: Iterator[bytes]) -> None:
-    """Give the file other contents, at once and durably."""
-    fresh = path.with_name(f"{TEMPORARY_PREFIX}{path.stem}")
-    fresh.unlink(missing_ok=True)
-    descriptor = files.create(fresh)
-    try:
-        for piece in pieces:
-            view = memoryview(piece)
-            while view:
-                view = view[files.write(descriptor, view) :]
-        files.sync(descriptor)
-    finally:
-        files.close(descriptor)
-    files.rename(fresh, path)
-    files.sync_directory(path.parent)

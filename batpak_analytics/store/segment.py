@@ -11,7 +11,7 @@ from batpak_analytics.format import layout
 from batpak_analytics.format.footer import encode_footer
 from batpak_analytics.format.segment import canonical_name, encode_segment_header
 from batpak_analytics.model import Event
-from batpak_analytics.store.files import Files
+from batpak_analytics.store.files import Files, write_all
 
 _ROW = struct.Struct("<16sIIHQIII32s32sQIQ16s16s")
 
@@ -44,9 +44,7 @@ class ActiveSegment:
 
     def write(self, data: bytes) -> int:
         """Append all of `data` and return the offset it begins at."""
-        view = memoryview(data)
-        while view:
-            view = view[self._files.write(self._descriptor, view) :]
+        write_all(self._files, self._descriptor, data)
         offset = self.size
         self.size += len(data)
         return offset

@@ -16,6 +16,7 @@ from batpak_analytics.format import layout
 from batpak_analytics.model import EventKind, Receipt
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.files import Files
+from batpak_analytics.store.idempotency import KeyHistory
 from batpak_analytics.store.items import BatchItem, Draft, make_draft
 from batpak_analytics.store.lifecycle import closed_payload, opened_payload
 from batpak_analytics.store.recovered import recover
@@ -81,6 +82,7 @@ class Store:
         started = time.perf_counter_ns()
         try:
             state = recover(self._path, self._files, self._config.clock() * 1000)
+            history = KeyHistory.load(self._path)
         except BatpakError:
             raise
         except OSError as error:
@@ -89,19 +91,21 @@ class Store:
                 f"is as it was, or repaired. Free or replace the disk, then open the store again.",
                 path=self._path,
             ) from error
-        writer = Writer(self._files, self._path, self._config, state)
+        writer = Writer(self._files, self._path, self._config, state, history)
         try:
             # Whole milliseconds, never before the last point of the store: so 0.9.0 takes it up.
             wall_ms = max(state.wall_ms, writer.now_us() // 1000)
             elapsed_us = (time.perf_counter_ns() - started) // 1000
             writer.append(
-                _lifecycle(layout.KIND_OPEN_COMPLETED, opened_payload(state, elapsed_us)), None, wall_ms * 1000
+                _lifecycle(layout.KIND_OPEN_COMPLETED, opened_payload(state, elapsed_us)),
+                at_us=wall_ms * 1000,
+                remember=True,
             )
             writer.sync()
         except BaseException:
             writer.abandon()
             raise
-        self._writer = writer
+        self._writer, self._history = writer, history
 
     @property
     def path(self) -> Path:
@@ -133,7 +137,8 @@ class Store:
         """Append one event; readers see it when this returns, and it is on disk if the receipt says so.
 
         `options` are the further fields of `BatchItem`: raw, correlation_id, causation_id, lane, depth, branch_root,
-        flags, payload_version, extensions. With `expected_clock` it is written only if that is the latest clock of
+        flags, payload_version, extensions, idempotency_key. With a key that was used before, nothing is written and the
+        receipt of then is given, `replayed`. With `expected_clock` it is written only if that is the latest clock of
         the (entity, lane), -1 for a lane without events.
 
         Raises `AppendRefusedError` or `ClockMismatchError` with nothing written, `WriteFailedError` when the disk
@@ -181,9 +186,25 @@ class Store:
                     if say_so and not writer.stopped:
                         _append_closing(writer)
                 finally:
+                    stopped = writer.stopped
                     writer.finish()
+                    if not stopped:  # keys of events that may be lost would keep them from being appended again
+                        self._save_history(writer)
             finally:
                 self._let_go()
+
+    def _save_history(self, writer: Writer) -> None:
+        """On a drop too: the reference forgets keys then whose events are compacted away later (trap T11)."""
+        try:
+            self._history.save(self._files)
+        except OSError as error:
+            raise WriteFailedError(
+                f"The list of idempotency keys in {self._path} could not be written ({error.strerror or error}). All "
+                f"events are safe, and the keys of those that a compaction does not drop. Free or replace the disk.",
+                durable_sequence=writer.durable_sequence,
+                written_sequence=writer.last_sequence,
+                path=self._path / layout.IDEMPOTENCY_NAME,
+            ) from error
 
     def _running(self) -> Writer:
         if os.getpid() != self._owner:
@@ -216,7 +237,7 @@ def _append_closing(writer: Writer) -> None:
     sequence = writer.last_sequence
     assert sequence is not None  # the opening event is there
     draft = _lifecycle(layout.KIND_CLOSE_COMPLETED, closed_payload(writer.wall_ms, sequence))
-    writer.append(draft, None, writer.wall_ms * 1000)
+    writer.append(draft, at_us=writer.wall_ms * 1000, remember=True)
 
 
 def _lifecycle(kind: int, payload: bytes) -> Draft:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from batpak_analytics.model import Event, EventKind, HashChain, Position, Receip
 from batpak_analytics.store.clock import MonotoneClock, new_id
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.files import Files
+from batpak_analytics.store.idempotency import KeyHistory
 from batpak_analytics.store.items import Draft, PriorItem
 from batpak_analytics.store.recovered import Head, Recovered
 from batpak_analytics.store.segment import ActiveSegment
@@ -34,8 +36,11 @@ class Framed(NamedTuple):
 class Writer:
     """Appends to a store that the caller has locked."""
 
-    def __init__(self, files: Files, directory: Path, config: StoreConfig, state: Recovered) -> None:
+    def __init__(
+        self, files: Files, directory: Path, config: StoreConfig, state: Recovered, history: KeyHistory
+    ) -> None:  # fmt: skip
         self._files = files
+        self._history = history
         self._directory = directory
         self._config = config
         self._heads = state.heads
@@ -69,12 +74,20 @@ class Writer:
         """The store's clock."""
         return self._clock()
 
-    def append(self, draft: Draft, expected_clock: int | None = None, at_us: int | None = None) -> Receipt:
-        """Write one event; it is on disk when the cadence says so."""
+    def append(
+        self, draft: Draft, expected_clock: int | None = None, at_us: int | None = None, *, remember: bool = False
+    ) -> Receipt:  # fmt: skip
+        """Write one event; it is on disk when the cadence says so. `remember` its id as that of a keyed append.
+
+        A key that was used gives the receipt of then, whatever the clock is now (trap T28).
+        """
         self._require_running()
+        known = self._replayed(draft.key)
+        if known is not None:
+            return known
         self._check_clock(draft, expected_clock)
         now = self._clock() if at_us is None else at_us
-        framed = self._framed(draft, new_id(now), draft.causation, now, self._heads)
+        framed = self._framed(draft, draft.key or new_id(now), draft.causation, now, self._heads)
         self._rotate_if_full()
         with self._disk("writing one event"):
             offset = self._segment.write(framed.frame)
@@ -83,14 +96,15 @@ class Writer:
         every = self._config.sync_every
         if every is not None and self._unsynced >= every:
             self.sync()
-        return self._receipt(framed.event, place)
+        return self._receipt(framed.event, place, keyed=remember or draft.key is not None)
 
     def append_batch(self, drafts: Sequence[Draft]) -> list[Receipt]:
         """Write all or nothing, in one segment, on disk when this returns."""
         self._require_running()
         self._check_batch(drafts)
-        if not drafts:
-            return []
+        known = self._replayed_batch(drafts)
+        if known is not None or not drafts:
+            return known or []
         now = self._clock()
         framed = self._framed_batch(drafts, now)
         begin = _marker(layout.KIND_BATCH_BEGIN, self._next, self._clock(), len(drafts))
@@ -107,7 +121,8 @@ class Writer:
         places = self._commit(framed, offset + len(begin))
         self._unsynced = 0
         self._durable = self._next
-        return [self._receipt(one.event, place) for one, place in zip(framed, places, strict=True)]
+        keyed = drafts[0].key is not None
+        return [self._receipt(one.event, place, keyed=keyed) for one, place in zip(framed, places, strict=True)]
 
     def sync(self) -> None:
         """Return when every event appended so far is on disk."""
@@ -150,6 +165,33 @@ class Writer:
                 actual=actual,
             )
 
+    def _replayed(self, key: bytes | None) -> Receipt | None:
+        known = None if key is None else self._history.find(key)
+        return None if known is None else replace(known, durable=known.global_sequence < self._durable)
+
+    def _replayed_batch(self, drafts: Sequence[Draft]) -> list[Receipt] | None:
+        """The receipts of a batch whose keys were all used, None where none was; a part of a batch is refused."""
+        keys = [draft.key for draft in drafts if draft.key is not None]
+        if not keys:
+            return None
+        if len(keys) < len(drafts):
+            raise AppendRefusedError(
+                f"{len(keys)} of {len(drafts)} items have an idempotency key. Give one to every item, or to none.",
+                expected=len(drafts),
+                actual=len(keys),
+            )
+        if len(set(keys)) < len(keys):
+            raise AppendRefusedError("Two items have the same idempotency key. Give each one of its own.")
+        known = [one for key in keys if (one := self._replayed(key)) is not None]
+        if known and len(known) < len(keys):
+            raise AppendRefusedError(
+                f"{len(known)} of {len(keys)} idempotency keys were used before, so the batch is neither new nor a "
+                f"repetition. Append the others by themselves.",
+                expected=len(keys),
+                actual=len(known),
+            )
+        return known or None
+
     def _check_batch(self, drafts: Sequence[Draft]) -> None:
         size = sum(draft.size_bytes for draft in drafts)
         limits = (
@@ -167,7 +209,7 @@ class Writer:
     def _framed_batch(self, drafts: Sequence[Draft], now: int) -> list[Framed]:
         """The events of a batch: each follows the heads that those in front of it leave."""
         heads = _Ahead(self._heads)
-        ids = [new_id(self._clock()) for _ in drafts]
+        ids = [draft.key or new_id(self._clock()) for draft in drafts]
         framed = []
         for index, draft in enumerate(drafts):
             cause = draft.causation
@@ -245,12 +287,16 @@ class Writer:
             offset += len(frame)
         return places
 
-    def _receipt(self, event: Event, place: tuple[int, int, int]) -> Receipt:
+    def _receipt(self, event: Event, place: tuple[int, int, int], *, keyed: bool) -> Receipt:
         sequence, offset, length = place
-        return Receipt(
+        receipt = Receipt(
             event.event_id, sequence, event.position.clock, event.position.lane, event.content_hash,
             self._segment.segment_id, offset, length, sequence < self._durable,
         )  # fmt: skip
+        self._history.note(event.event_id)
+        if keyed:
+            self._history.record(event, receipt)
+        return receipt
 
     @contextmanager
     def _disk(self, what: str) -> Iterator[None]:

@@ -9,6 +9,7 @@ import pytest
 
 import batpak_analytics as bp
 from batpak_analytics.errors import StoreLockedError, StoreNeedsRepairError
+from batpak_analytics.format.sidecars import idempotency
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.items import BatchItem, PriorItem
 from batpak_analytics.store.store import Store
@@ -95,6 +96,22 @@ def test_store_of_the_reference_is_continued(oracle: Oracle, tmp_path: Path, nam
     with Store.open(path) as store:
         work(store, random.Random(name), 30)
     assert before <= shown(path)
+    assert_store_equals(path, oracle.dump(path))
+
+
+@pytest.mark.parametrize("name", ["quickstart", "segments", "hidden", "retention"])
+def test_keys_of_the_reference_are_known(oracle: Oracle, tmp_path: Path, name: str) -> None:
+    path = copy_store(Path(__file__).resolve().parents[1] / "fixtures" / name, tmp_path / name)
+    oracle.append(path, seed=3, events=30, segment_bytes=9_000)
+    entries = idempotency.decode((path / "index.idemp").read_bytes())
+    with Store.open(path) as store:
+        before = store.last_sequence
+        for entry in entries:
+            again = store.append("order:1", "shop", KIND, 1, idempotency_key=entry.key)
+            assert (again.replayed, again.content_hash) == (True, entry.content_hash)
+        assert store.last_sequence == before
+    kept = {entry.key: entry for entry in idempotency.decode((path / "index.idemp").read_bytes())}
+    assert {entry.key: entry for entry in entries}.items() <= kept.items()
     assert_store_equals(path, oracle.dump(path))
 
 

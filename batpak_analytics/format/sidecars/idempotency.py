@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgpack
+
 from batpak_analytics.format import codec, layout
-from batpak_analytics.format.event import encode_extensions
 from batpak_analytics.format.sidecars.envelope import body_cursor, close_envelope, open_envelope
 
 
@@ -75,26 +76,24 @@ def _entry(values: Mapping[str, Any]) -> IdempotencyEntry:
 
 def encode(entries: Sequence[IdempotencyEntry]) -> bytes:
     """The whole file, entries in the order given."""
-    body = codec.pack_array([_pack_entry(entry) for entry in entries])
+    body: bytes = msgpack.packb([_fields(entry) for entry in entries])
     return close_envelope(layout.IDEMPOTENCY_MAGIC, layout.IDEMPOTENCY_VERSION, body)
 
 
-def _pack_entry(entry: IdempotencyEntry) -> bytes:
-    return codec.pack_map(
-        [
-            ("key", codec.pack_bin16(entry.key)),
-            ("event_id", codec.pack_bin16(entry.event_id)),
-            ("global_sequence", codec.pack_uint(entry.global_sequence)),
-            ("disk_pos_segment", codec.pack_uint(entry.segment_id)),
-            ("disk_pos_offset", codec.pack_uint(entry.offset)),
-            ("disk_pos_length", codec.pack_uint(entry.length)),
-            ("content_hash", codec.pack_int_array(entry.content_hash)),
-            ("prev_hash", codec.pack_int_array(entry.prev_hash)),
-            ("entity", codec.pack_str(entry.entity)),
-            ("scope", codec.pack_str(entry.scope)),
-            ("kind", codec.pack_uint(entry.kind)),
-            ("recorded_global_sequence", codec.pack_uint(entry.recorded_global_sequence)),
-            ("event_evicted", codec.pack_bool(entry.event_evicted)),
-            ("receipt_extensions", encode_extensions(entry.extensions)),
-        ]
-    )
+def _fields(entry: IdempotencyEntry) -> dict[str, Any]:
+    return {
+        "key": entry.key,
+        "event_id": entry.event_id,
+        "global_sequence": entry.global_sequence,
+        "disk_pos_segment": entry.segment_id,
+        "disk_pos_offset": entry.offset,
+        "disk_pos_length": entry.length,
+        "content_hash": list(entry.content_hash),
+        "prev_hash": list(entry.prev_hash),
+        "entity": entry.entity,
+        "scope": entry.scope,
+        "kind": int(entry.kind),
+        "recorded_global_sequence": entry.recorded_global_sequence,
+        "event_evicted": entry.event_evicted,
+        "receipt_extensions": {key: list(entry.extensions[key]) for key in sorted(entry.extensions, key=str.encode)},
+    }
