@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from batpak_analytics.reader import Reader as Reader
     from batpak_analytics.reader import open_reader as open_reader
     from batpak_analytics.store.config import StoreConfig as StoreConfig
+    from batpak_analytics.store.fence import Fence as Fence
     from batpak_analytics.store.idempotency import IdempotencyKey as IdempotencyKey
     from batpak_analytics.store.items import BatchItem as BatchItem
     from batpak_analytics.store.items import PriorItem as PriorItem
@@ -69,16 +70,18 @@ _HOMES = {
     "Store": "store.store",
     "StoreConfig": "store.config",
     "BatchItem": "store.items",
+    "Fence": "store.fence",
     "IdempotencyKey": "store.idempotency",
     "PriorItem": "store.items",
 }
 _ERRORS = (
     "BatpakError", "StoreNotFoundError", "NotAStoreError", "StorePermissionError", "FormatError", "TruncatedError",
-    "LimitError", "CorruptError", "CorruptSegmentError", "CorruptFrameError", "CrcMismatchError", "SidecarCorruptError",
-    "HiddenRangesCorruptError", "MarkerCorruptError", "KeysetCorruptError", "FutureVersionError", "EventNotFoundError",
-    "PayloadEncryptedError", "PayloadUndecodableError", "ViewExpiredError", "ResultTooLargeError", "MissingExtraError",
-    "UnknownColumnError", "StoreLockedError", "StoreNeedsRepairError", "StoreEncryptedError", "StoreClosedError",
-    "AppendRefusedError", "ClockMismatchError", "WriteFailedError", "BatpakWarning", "BatpakDamageWarning",
+    "LimitError", "CorruptError", "CorruptSegmentError", "CorruptFrameError", "CrcMismatchError",
+    "SidecarCorruptError", "HiddenRangesCorruptError", "MarkerCorruptError", "KeysetCorruptError",
+    "FutureVersionError", "EventNotFoundError", "PayloadEncryptedError", "PayloadUndecodableError",
+    "ViewExpiredError", "ResultTooLargeError", "MissingExtraError", "UnknownColumnError", "StoreLockedError",
+    "StoreNeedsRepairError", "StoreEncryptedError", "StoreClosedError", "AppendRefusedError", "ClockMismatchError",
+    "FenceActiveError", "FenceEndedError", "WriteFailedError", "BatpakWarning", "BatpakDamageWarning",
     "PerformanceWarning",
 )  # fmt: skip
 _HOMES.update(dict.fromkeys(_ERRORS, "errors"))

@@ -208,6 +208,14 @@ class ClockMismatchError(BatpakError):
     """The latest clock of the (entity, lane) is ``actual``, not ``expected``; nothing was written."""
 
 
+class FenceActiveError(BatpakError):
+    """A visibility fence is open, and the store takes no append that is not submitted to it."""
+
+
+class FenceEndedError(BatpakError):
+    """The visibility fence was committed or cancelled before; nothing was written."""
+
+
 class WriteFailedError(BatpakError, OSError):
     """A write or sync failed, and the writer has stopped.
 

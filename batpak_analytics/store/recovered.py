@@ -23,6 +23,7 @@ from batpak_analytics.format.layout import (
     FooterState,
 )
 from batpak_analytics.format.segment import parse_file_name
+from batpak_analytics.format.sidecars.visibility import HiddenRanges
 from batpak_analytics.store.files import Files
 from batpak_analytics.store.repair import repair
 
@@ -49,6 +50,7 @@ class Recovered:
     wall_ms: int = 0
     without_footer: list[Path] = field(default_factory=list)
     repaired: list[int] = field(default_factory=list)
+    hidden: HiddenRanges = field(default_factory=HiddenRanges)
     has_mmap_index: bool = False
     has_checkpoint: bool = False
 
@@ -120,7 +122,7 @@ def _refuse_damaged(view: View) -> None:
 
 
 def _state(view: View) -> Recovered:
-    state = Recovered()
+    state = Recovered(hidden=view.hidden)
     last_sequence = -1
     last_close = (0, 0)
     for segment in view.segments:

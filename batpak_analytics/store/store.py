@@ -15,6 +15,7 @@ from batpak_analytics.errors import BatpakError, StoreClosedError, WriteFailedEr
 from batpak_analytics.format import layout
 from batpak_analytics.model import EventKind, Receipt
 from batpak_analytics.store.config import StoreConfig
+from batpak_analytics.store.fence import Fence
 from batpak_analytics.store.files import Files
 from batpak_analytics.store.idempotency import KeyHistory
 from batpak_analytics.store.items import BatchItem, Draft, make_draft
@@ -132,6 +133,7 @@ class Store:
         payload: Any = None,
         *,
         expected_clock: int | None = None,
+        fence: Fence | None = None,
         **options: Any,
     ) -> Receipt:
         """Append one event; readers see it when this returns, and it is on disk if the receipt says so.
@@ -146,16 +148,31 @@ class Store:
         """
         draft = make_draft(BatchItem(entity, scope, kind, payload, **options), self._config.append_max_bytes)
         with self._lock:
-            return self._running().append(draft, expected_clock)
+            return self._running().append(draft, expected_clock, fence=fence)
 
-    def append_batch(self, items: Iterable[BatchItem]) -> list[Receipt]:
+    def append_batch(self, items: Iterable[BatchItem], *, fence: Fence | None = None) -> list[Receipt]:
         """Append all items or none, one after the other in the order of the store; they are on disk on return.
 
         Raises as `append` does. Cost: one write and one sync.
         """
         drafts = [make_draft(item, self._config.append_max_bytes) for item in items]
         with self._lock:
-            return self._running().append_batch(drafts)
+            return self._running().append_batch(drafts, fence)
+
+    def begin_fence(self) -> Fence:
+        """A fence to submit events to, which are kept or taken back together; one at a time.
+
+        Raises `FenceActiveError` while another one is open. `close` and `drop` cancel it.
+        """
+        fence = Fence(self)
+        with self._lock:
+            self._running().begin_fence(fence)
+        return fence
+
+    def end_fence(self, fence: Fence, *, keep: bool) -> None:
+        """What `Fence.commit` and `Fence.cancel` do."""
+        with self._lock:
+            self._running().end_fence(fence, keep=keep)
 
     def sync(self) -> None:
         """Return when every event appended so far, by any thread, is on disk. Raises `WriteFailedError`."""
@@ -183,8 +200,10 @@ class Store:
                     writer.abandon()
                     return
                 try:
-                    if say_so and not writer.stopped:
-                        _append_closing(writer)
+                    if not writer.stopped:
+                        writer.cancel_fence()
+                        if say_so:
+                            _append_closing(writer)
                 finally:
                     stopped = writer.stopped
                     writer.finish()

@@ -10,14 +10,23 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from batpak_analytics.errors import AppendRefusedError, ClockMismatchError, StoreClosedError, WriteFailedError
+from batpak_analytics.errors import (
+    AppendRefusedError,
+    ClockMismatchError,
+    FenceActiveError,
+    FenceEndedError,
+    StoreClosedError,
+    WriteFailedError,
+)
 from batpak_analytics.format import layout
 from batpak_analytics.format.event import encode_event
 from batpak_analytics.format.frame import encode_frame
+from batpak_analytics.format.sidecars import visibility
 from batpak_analytics.model import Event, EventKind, HashChain, Position, Receipt
 from batpak_analytics.store.clock import MonotoneClock, new_id
 from batpak_analytics.store.config import StoreConfig
-from batpak_analytics.store.files import Files
+from batpak_analytics.store.fence import Fence, hidden_with
+from batpak_analytics.store.files import Files, replace_file
 from batpak_analytics.store.idempotency import KeyHistory
 from batpak_analytics.store.items import Draft, PriorItem
 from batpak_analytics.store.recovered import Head, Recovered
@@ -47,6 +56,8 @@ class Writer:
         self._clock = MonotoneClock(config.clock)
         self._next = state.next_sequence
         self._durable = state.next_sequence
+        self._hidden = state.hidden
+        self._fence: Fence | None = None
         self._unsynced = 0
         self._stopped: WriteFailedError | None = None
         self.wall_ms = state.wall_ms
@@ -75,13 +86,20 @@ class Writer:
         return self._clock()
 
     def append(
-        self, draft: Draft, expected_clock: int | None = None, at_us: int | None = None, *, remember: bool = False
-    ) -> Receipt:  # fmt: skip
+        self,
+        draft: Draft,
+        expected_clock: int | None = None,
+        at_us: int | None = None,
+        *,
+        fence: Fence | None = None,
+        remember: bool = False,
+    ) -> Receipt:
         """Write one event; it is on disk when the cadence says so. `remember` its id as that of a keyed append.
 
         A key that was used gives the receipt of then, whatever the clock is now (trap T28).
         """
         self._require_running()
+        self._check_fence(fence)
         known = self._replayed(draft.key)
         if known is not None:
             return known
@@ -98,9 +116,10 @@ class Writer:
             self.sync()
         return self._receipt(framed.event, place, keyed=remember or draft.key is not None)
 
-    def append_batch(self, drafts: Sequence[Draft]) -> list[Receipt]:
+    def append_batch(self, drafts: Sequence[Draft], fence: Fence | None = None) -> list[Receipt]:
         """Write all or nothing, in one segment, on disk when this returns."""
         self._require_running()
+        self._check_fence(fence)
         self._check_batch(drafts)
         known = self._replayed_batch(drafts)
         if known is not None or not drafts:
@@ -123,6 +142,40 @@ class Writer:
         self._durable = self._next
         keyed = drafts[0].key is not None
         return [self._receipt(one.event, place, keyed=keyed) for one, place in zip(framed, places, strict=True)]
+
+    def begin_fence(self, fence: Fence) -> None:
+        """From here on take only what is submitted to this fence."""
+        self._require_running()
+        self._check_fence(None)
+        self._fence = fence
+
+    def end_fence(self, fence: Fence, *, keep: bool) -> None:
+        """Keep its events, or hide them: durably before they are hidden, so that no new event gets their numbers."""
+        self._require_running()
+        self._check_fence(fence)
+        self.sync()
+        self._fence = None
+        if keep or not fence.written:
+            return
+        hidden = hidden_with(self._hidden, fence.written)
+        with self._disk("hiding the events of a cancelled fence"):
+            replace_file(self._files, self._directory / layout.VISIBILITY_NAME, [visibility.encode(hidden)])
+        self._hidden = hidden
+
+    def cancel_fence(self) -> None:
+        """End the fence that is open, if one is."""
+        if self._fence is not None:
+            self.end_fence(self._fence, keep=False)
+
+    def _check_fence(self, fence: Fence | None) -> None:
+        if fence is self._fence:
+            return
+        if fence is None:
+            raise FenceActiveError(
+                "A visibility fence is open on this store. Submit to it, or commit or cancel it first.",
+                path=self._directory,
+            )
+        raise FenceEndedError("This visibility fence has ended. Begin another one.", path=self._directory)
 
     def sync(self) -> None:
         """Return when every event appended so far is on disk."""
@@ -283,6 +336,8 @@ class Writer:
             self._heads[event.entity, event.position.lane] = _head_of(event)
             places.append((self._next, offset, len(frame)))
             self.wall_ms = event.position.wall_ms
+            if self._fence is not None:
+                self._fence.written.append((self._next, event.position.lane))
             self._next += 1
             offset += len(frame)
         return places

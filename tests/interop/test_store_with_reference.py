@@ -99,6 +99,22 @@ def test_store_of_the_reference_is_continued(oracle: Oracle, tmp_path: Path, nam
     assert_store_equals(path, oracle.dump(path))
 
 
+def test_cancelled_fences_of_both_engines_hide_the_same(oracle: Oracle, tmp_path: Path) -> None:
+    path = copy_store(Path(__file__).resolve().parents[1] / "fixtures" / "hidden", tmp_path / "hidden")
+    for number in range(3):
+        with Store.open(path, config=StoreConfig(segment_max_bytes=3_000)) as store:
+            work(store, random.Random(number), 5)
+            for cancel in (True, False, True):
+                fence = store.begin_fence()
+                fence.submit("order:1", "shop", KIND, number, lane=3)
+                fence.submit_batch([BatchItem(f"order:{n}", "shop", KIND, n, lane=n % 2) for n in range(3)])
+                fence.cancel() if cancel else fence.commit()
+            work(store, random.Random(number), 5)
+        assert_store_equals(path, oracle.dump(path))
+        oracle.append(path, seed=number, events=10, segment_bytes=9_000, end="drop")
+        assert_store_equals(path, oracle.dump(path))
+
+
 @pytest.mark.parametrize("name", ["quickstart", "segments", "hidden", "retention"])
 def test_keys_of_the_reference_are_known(oracle: Oracle, tmp_path: Path, name: str) -> None:
     path = copy_store(Path(__file__).resolve().parents[1] / "fixtures" / name, tmp_path / name)
