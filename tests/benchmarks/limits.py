@@ -24,6 +24,8 @@ LIMITS = (
     Limit("index", "pass", 1, "the pass"),
     Limit("read_batpak", "scan", 5, "the scan"),
     Limit("count", "pass", 1 / 10, "the pass"),
+    Limit("append", "reference-append", 1, "the reference"),
+    Limit("store-open", "reference-open", 1 / 10, "the reference"),
     Limit("many-segments", "one-segment", 3, "one segment"),
 )
 

@@ -20,6 +20,7 @@ from tests.benchmarks.stores import (
     segment_files,
 )
 from tests.benchmarks.timing import measure
+from tests.benchmarks.writing import EVENTS, opening_cases, writing_cases
 
 PAYLOADS = ((60, 4), (600, 5), (6000, 25))
 """Payload bytes, and the share of the main store's events that are written with them."""
@@ -136,4 +137,23 @@ def _extent(store: Path, events: int) -> str:
     )
 
 
-SUBJECTS: tuple[Callable[[Plan], list[Section]], ...] = (main_store, memory, growth, payloads, segments)
+def writing(plan: Plan) -> list[Section]:
+    """This engine and the reference, side by side."""
+    if not plan.wants("writing"):
+        return []
+    sections = []
+    for title, cases, events in (
+        (f"Writing {EVENTS:,} events into a new store", writing_cases(plan.stores), EVENTS),
+        (
+            f"Opening for writing, {_extent(plan.main, plan.events)}",
+            opening_cases(plan.stores, plan.main, plan.events),
+            plan.events,
+        ),
+    ):
+        timings = measure(cases, plan.repeat)
+        seconds = {name: timing.seconds for name, timing in timings.items()}
+        sections.append(Section(title, timing_lines(timings.values(), seconds, events)))
+    return sections
+
+
+SUBJECTS: tuple[Callable[[Plan], list[Section]], ...] = (main_store, memory, growth, payloads, segments, writing)

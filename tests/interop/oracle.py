@@ -109,7 +109,7 @@ class Oracle:
         return self._report("write", profile, directory, *_flags(options))
 
     def bulk(self, directory: Path, *, events: int, segment_bytes: int, **options: int) -> Any:
-        """Write many everyday events of one shape, fast (options: seed, payload_bytes, entities, batch)."""
+        """Write many everyday events of one shape, fast (options: seed, payload_bytes, entities, batch, wait)."""
         return self._report("bulk", directory, *_flags({"events": events, "segment_bytes": segment_bytes, **options}))
 
     def write_random(self, seed: int, directory: Path) -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ pub struct Bulk {
     pub entities: usize,
     /// Events of one `append_batch`; 0 appends each by itself, without the two markers of a batch.
     pub batch: usize,
+    /// Whether each single append is waited for before the next.
+    pub wait: bool,
 }
 
 /// What the engine's queue may hold before the oldest append is waited for; it refuses work when it is full.
@@ -87,7 +89,7 @@ pub fn write(directory: &Path, bulk: &Bulk) -> Result<Json, Failure> {
     let store = Store::open(Setup::segments_of(bulk.segment_bytes).config(directory))?;
     let mut lines = Lines::new(bulk);
     if bulk.batch == 0 {
-        singles(&store, &mut lines, bulk.events)?;
+        singles(&store, &mut lines, bulk)?;
     } else {
         batches(&store, &mut lines, bulk)?;
     }
@@ -95,9 +97,16 @@ pub fn write(directory: &Path, bulk: &Bulk) -> Result<Json, Failure> {
     Ok(json!({"events": bulk.events, "seconds": start.elapsed().as_secs_f64()}))
 }
 
-fn singles(store: &Store<Open>, lines: &mut Lines, events: usize) -> Result<(), Failure> {
+fn singles(store: &Store<Open>, lines: &mut Lines, bulk: &Bulk) -> Result<(), Failure> {
+    if bulk.wait {
+        for _ in 0..bulk.events {
+            let (coordinate, kind, line) = lines.next();
+            drop(store.append(&coordinate, kind, &line)?);
+        }
+        return Ok(());
+    }
     let mut waiting: VecDeque<AppendTicket> = VecDeque::with_capacity(IN_FLIGHT);
-    for _ in 0..events {
+    for _ in 0..bulk.events {
         if waiting.len() == IN_FLIGHT {
             waiting.pop_front().map(AppendTicket::wait).transpose()?;
         }

@@ -167,6 +167,7 @@ fn bulk_command(args: &mut Args) -> Result<(), Failure> {
         payload_bytes: args.number_or("payload-bytes", 60)?,
         entities: args.number_or("entities", 500)?,
         batch: args.number_or("batch", 0)?,
+        wait: args.number_or("wait", 0u8)? != 0,
     };
     print(&bulk::write(&directory, &bulk)?)
 }

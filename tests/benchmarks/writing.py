@@ -1,0 +1,114 @@
+"""Writing: this engine and the reference, equal numbers of everyday events into new stores; opening a large store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import batpak_analytics as bp
+from tests.benchmarks.stores import Stores
+from tests.benchmarks.timing import Case
+from tests.interop.oracle import Oracle
+
+EVENTS = 20_000
+BATCH = 200
+ENTITIES = 500
+SEGMENT_BYTES = 256 << 20
+KIND = 0x1001
+
+
+def writing_cases(stores: Stores) -> list[Case]:
+    """Single appends with a sync every thousand events, and batches of 200. Each go writes a store of its own."""
+    oracle, folder = stores.oracle, stores.directory
+    return [
+        Case("append", "`Store.append`, one by one", _in_new_store(folder, _append), EVENTS),
+        Case("append_batch", f"`Store.append_batch`, {BATCH} at a time", _in_new_store(folder, _append_batch), EVENTS),
+        Case(
+            "reference-append",
+            "batpak 0.9.0 (Rust), one by one",
+            _in_new_store(folder, lambda path: _reference(oracle, path, 0)),
+            EVENTS,
+        ),
+        Case(
+            "reference-append_batch",
+            f"batpak 0.9.0 (Rust), {BATCH} at a time",
+            _in_new_store(folder, lambda path: _reference(oracle, path, BATCH)),
+            EVENTS,
+        ),
+    ]
+
+
+def opening_cases(stores: Stores, store: Path, events: int) -> list[Case]:
+    """Opening a large store for writing, and the reference's open of the same."""
+    return [
+        Case("store-open", "`Store.open` of the main store", lambda: _open(store, stores.directory), events),
+        Case(
+            "reference-open",
+            "batpak 0.9.0 (Rust): open",
+            lambda: stores.oracle.bench(stores.for_the_reference(store))["open_seconds"],
+            events,
+            warm_up=False,
+        ),
+    ]
+
+
+def _in_new_store(folder: Path, write: Callable[[Path], None]) -> Callable[[], float]:
+    def go() -> float:
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            path = Path(scratch) / "store"
+            start = time.perf_counter()
+            write(path)
+            taken = time.perf_counter() - start
+            if bp.scan_batpak(path).count() != EVENTS:
+                raise AssertionError(f"{path} does not hold {EVENTS} events")
+        return taken
+
+    return go
+
+
+def _payload(number: int) -> dict[str, Any]:
+    return {
+        "amount": number % 997 / 4,
+        "cents": number % 100,
+        "currency": "EUR",
+        "note": "paid",
+        "paid": True,
+        "step": 3,
+    }
+
+
+def _append(path: Path) -> None:
+    with bp.Store.open(path, config=bp.StoreConfig(segment_max_bytes=SEGMENT_BYTES)) as store:
+        for number in range(EVENTS):
+            store.append(f"order:{number % ENTITIES}", "shop", KIND, _payload(number))
+
+
+def _append_batch(path: Path) -> None:
+    with bp.Store.open(path, config=bp.StoreConfig(segment_max_bytes=SEGMENT_BYTES)) as store:
+        for first in range(0, EVENTS, BATCH):
+            numbers = range(first, first + BATCH)
+            store.append_batch(
+                [bp.BatchItem(f"order:{number % ENTITIES}", "shop", KIND, _payload(number)) for number in numbers]
+            )
+
+
+def _reference(oracle: Oracle, path: Path, batch: int) -> None:
+    oracle.bulk(path, events=EVENTS, segment_bytes=SEGMENT_BYTES, entities=ENTITIES, batch=batch, wait=1)
+
+
+def _open(store: Path, folder: Path) -> float:
+    """Of a copy that shares the segments: no engine changes one that is sealed."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        copy = Path(scratch) / "store"
+        shutil.copytree(store, copy, copy_function=os.link)
+        start = time.perf_counter()
+        opened = bp.Store.open(copy)
+        taken = time.perf_counter() - start
+        with closing(opened):
+            return taken
