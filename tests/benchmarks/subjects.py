@@ -20,7 +20,7 @@ from tests.benchmarks.stores import (
     segment_files,
 )
 from tests.benchmarks.timing import measure
-from tests.benchmarks.writing import EVENTS, opening_cases, writing_cases
+from tests.benchmarks.writing import MOST_EVENTS, opening_cases, writing_cases
 
 PAYLOADS = ((60, 4), (600, 5), (6000, 25))
 """Payload bytes, and the share of the main store's events that are written with them."""
@@ -142,8 +142,9 @@ def writing(plan: Plan) -> list[Section]:
     if not plan.wants("writing"):
         return []
     sections = []
+    few = min(MOST_EVENTS, plan.events)
     for title, cases, events in (
-        (f"Writing {EVENTS:,} events into a new store", writing_cases(plan.stores), EVENTS),
+        (f"Writing {few:,} events into a new store", writing_cases(plan.stores, few), few),
         (
             f"Opening for writing, {_extent(plan.main, plan.events)}",
             opening_cases(plan.stores, plan.main, plan.events),

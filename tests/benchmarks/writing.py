@@ -16,30 +16,35 @@ from tests.benchmarks.stores import Stores
 from tests.benchmarks.timing import Case
 from tests.interop.oracle import Oracle
 
-EVENTS = 20_000
+MOST_EVENTS = 20_000
 BATCH = 200
 ENTITIES = 500
 SEGMENT_BYTES = 256 << 20
 KIND = 0x1001
 
 
-def writing_cases(stores: Stores) -> list[Case]:
+def writing_cases(stores: Stores, events: int) -> list[Case]:
     """Single appends with a sync every thousand events, and batches of 200. Each go writes a store of its own."""
     oracle, folder = stores.oracle, stores.directory
     return [
-        Case("append", "`Store.append`, one by one", _in_new_store(folder, _append), EVENTS),
-        Case("append_batch", f"`Store.append_batch`, {BATCH} at a time", _in_new_store(folder, _append_batch), EVENTS),
+        Case("append", "`Store.append`, one by one", _in_new_store(folder, events, _append), events),
+        Case(
+            "append_batch",
+            f"`Store.append_batch`, {BATCH} at a time",
+            _in_new_store(folder, events, _append_batch),
+            events,
+        ),
         Case(
             "reference-append",
             "batpak 0.9.0 (Rust), one by one",
-            _in_new_store(folder, lambda path: _reference(oracle, path, 0)),
-            EVENTS,
+            _in_new_store(folder, events, lambda path, count: _reference(oracle, path, count, 0)),
+            events,
         ),
         Case(
             "reference-append_batch",
             f"batpak 0.9.0 (Rust), {BATCH} at a time",
-            _in_new_store(folder, lambda path: _reference(oracle, path, BATCH)),
-            EVENTS,
+            _in_new_store(folder, events, lambda path, count: _reference(oracle, path, count, BATCH)),
+            events,
         ),
     ]
 
@@ -58,15 +63,15 @@ def opening_cases(stores: Stores, store: Path, events: int) -> list[Case]:
     ]
 
 
-def _in_new_store(folder: Path, write: Callable[[Path], None]) -> Callable[[], float]:
+def _in_new_store(folder: Path, events: int, write: Callable[[Path, int], None]) -> Callable[[], float]:
     def go() -> float:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             path = Path(scratch) / "store"
             start = time.perf_counter()
-            write(path)
+            write(path, events)
             taken = time.perf_counter() - start
-            if bp.scan_batpak(path).count() != EVENTS:
-                raise AssertionError(f"{path} does not hold {EVENTS} events")
+            if bp.scan_batpak(path).count() != events:
+                raise AssertionError(f"{path} does not hold {events} events")
         return taken
 
     return go
@@ -83,23 +88,23 @@ def _payload(number: int) -> dict[str, Any]:
     }
 
 
-def _append(path: Path) -> None:
+def _append(path: Path, events: int) -> None:
     with bp.Store.open(path, config=bp.StoreConfig(segment_max_bytes=SEGMENT_BYTES)) as store:
-        for number in range(EVENTS):
+        for number in range(events):
             store.append(f"order:{number % ENTITIES}", "shop", KIND, _payload(number))
 
 
-def _append_batch(path: Path) -> None:
+def _append_batch(path: Path, events: int) -> None:
     with bp.Store.open(path, config=bp.StoreConfig(segment_max_bytes=SEGMENT_BYTES)) as store:
-        for first in range(0, EVENTS, BATCH):
-            numbers = range(first, first + BATCH)
+        for first in range(0, events, BATCH):
+            numbers = range(first, min(first + BATCH, events))
             store.append_batch(
                 [bp.BatchItem(f"order:{number % ENTITIES}", "shop", KIND, _payload(number)) for number in numbers]
             )
 
 
-def _reference(oracle: Oracle, path: Path, batch: int) -> None:
-    oracle.bulk(path, events=EVENTS, segment_bytes=SEGMENT_BYTES, entities=ENTITIES, batch=batch, wait=1)
+def _reference(oracle: Oracle, path: Path, events: int, batch: int) -> None:
+    oracle.bulk(path, events=events, segment_bytes=SEGMENT_BYTES, entities=ENTITIES, batch=batch, wait=1)
 
 
 def _open(store: Path, folder: Path) -> float:
