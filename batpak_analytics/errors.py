@@ -29,7 +29,7 @@
     ├── StoreClosedError                               the store was closed, or stopped by a failure
     ├── AppendRefusedError        (ValueError)         an event that batpak does not take; nothing was written
     ├── ClockMismatchError                             the lane has moved on; nothing was written
-    ├── FenceActiveError                               a visibility fence is open, and this append is not submitted to it
+    ├── FenceActiveError                               a fence is open, and the append is not submitted to it
     ├── FenceEndedError                                the visibility fence was committed or cancelled before
     ├── WriteFailedError          (OSError)            the disk refused, and the writer has stopped
     ├── MissingExtraError         (ImportError)
