@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from batpak_analytics.errors import PerformanceWarning
+from batpak_analytics.format.blake3 import hash_spans
 from batpak_analytics.format.gather import Form, Job, Part, gather_rows, used_strings
 from batpak_analytics.format.hexadecimal import write_hex
 from batpak_analytics.format.payload import (
@@ -73,6 +74,7 @@ __all__ = [
     "column_stats",
     "differing_rows",
     "gather_rows",
+    "hash_spans",
     "intern_strings",
     "locate_fields",
     "match_rows",
@@ -103,6 +105,7 @@ _KERNELS: Final = {
     "strings": ("intern_strings",),
     "gather": ("gather_rows", "used_strings"),
     "hexadecimal": ("write_hex",),
+    "blake3": ("hash_spans",),
     "fields": ("locate_fields",),
     "columns": (
         "column_stats",
