@@ -9,6 +9,7 @@ The folders are the path of a byte, from a segment file on disk to a column in a
     arrow/          events -> record batches
     frames/         record batches -> DataFrames
     reader          the public facade for reading
+    payloads/       Python values -> payload bytes and back
     store/          events -> segment files; its facade is `Store`
 
 >>> import batpak_analytics as bp
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
     from batpak_analytics.model import EventKind as EventKind
     from batpak_analytics.model import Finding as Finding
     from batpak_analytics.model import Receipt as Receipt
+    from batpak_analytics.payloads.default import decode_any as decode_any
+    from batpak_analytics.payloads.default import event_payload as event_payload
+    from batpak_analytics.payloads.default import upcast as upcast
+    from batpak_analytics.payloads.registry import PayloadRegistry as PayloadRegistry
     from batpak_analytics.reader import Reader as Reader
     from batpak_analytics.reader import open_reader as open_reader
     from batpak_analytics.store.config import StoreConfig as StoreConfig
@@ -67,6 +72,10 @@ _HOMES = {
     "EventKind": "model",
     "Finding": "model",
     "Receipt": "model",
+    "PayloadRegistry": "payloads.registry",
+    "decode_any": "payloads.default",
+    "event_payload": "payloads.default",
+    "upcast": "payloads.default",
     "Store": "store.store",
     "StoreConfig": "store.config",
     "BatchItem": "store.items",
@@ -81,8 +90,9 @@ _ERRORS = (
     "FutureVersionError", "EventNotFoundError", "PayloadEncryptedError", "PayloadUndecodableError",
     "ViewExpiredError", "ResultTooLargeError", "MissingExtraError", "UnknownColumnError", "StoreLockedError",
     "StoreNeedsRepairError", "StoreEncryptedError", "StoreClosedError", "AppendRefusedError", "ClockMismatchError",
-    "FenceActiveError", "FenceEndedError", "WriteFailedError", "BatpakWarning", "BatpakDamageWarning",
-    "PerformanceWarning",
+    "FenceActiveError", "FenceEndedError", "WriteFailedError", "PayloadDeclarationError", "PayloadRegistryError",
+    "PayloadCollisionError", "UpcastChainError", "TypedDecodeError", "PayloadKindError", "PayloadVersionError",
+    "UpcastError", "PayloadMismatchError", "BatpakWarning", "BatpakDamageWarning", "PerformanceWarning",
 )  # fmt: skip
 _HOMES.update(dict.fromkeys(_ERRORS, "errors"))
 

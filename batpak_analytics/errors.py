@@ -32,6 +32,15 @@
     ├── FenceActiveError                               a fence is open, and the append is not submitted to it
     ├── FenceEndedError                                the visibility fence was committed or cancelled before
     ├── WriteFailedError          (OSError)            the disk refused, and the writer has stopped
+    ├── PayloadDeclarationError   (TypeError)          a class or step that cannot be registered as a payload's
+    ├── PayloadRegistryError                           registered payload types that contradict each other
+    │   ├── PayloadCollisionError                      two types for one kind
+    │   └── UpcastChainError                           old versions that no chain of steps brings up to date
+    ├── TypedDecodeError          (ValueError)         an event that does not become the payload type asked for
+    │   ├── PayloadKindError                           it is of another kind
+    │   ├── PayloadVersionError                        it was written by a newer version of the type
+    │   ├── UpcastError                                a step is missing or failed, or its result does not fit
+    │   └── PayloadMismatchError                       its bytes do not fit the type
     ├── MissingExtraError         (ImportError)
     └── UnknownColumnError        (ValueError)
 
@@ -232,6 +241,65 @@ class WriteFailedError(BatpakError, OSError):
         super().__init__(message, **evidence)
         self.durable_sequence = durable_sequence
         self.written_sequence = written_sequence
+
+
+class PayloadDeclarationError(BatpakError, TypeError):
+    """A payload type or an upcast step that breaks a rule of registration; nothing was registered."""
+
+
+class PayloadRegistryError(BatpakError):
+    """The registered payload types do not go together. ``faults`` lists each, as values."""
+
+    def __init__(self, message: str = "", *, faults: Iterable[Any] = (), **evidence: Any) -> None:
+        super().__init__(message, **evidence)
+        self.faults = tuple(faults)
+
+
+class PayloadCollisionError(PayloadRegistryError):
+    """Two payload types are registered for one kind (reference: EventPayloadRegistry)."""
+
+
+class UpcastChainError(PayloadRegistryError):
+    """A payload type has older versions that no step lifts (reference: UpcastChainIncomplete)."""
+
+
+class TypedDecodeError(BatpakError, ValueError):
+    """An event that does not become a value of the payload type asked for; what is stored is intact.
+
+    ``kind``, ``stored_version`` and ``current_version`` are those of the event and of the type.
+    """
+
+    def __init__(
+        self, message: str = "", *, kind: int | None = None, stored_version: int | None = None,
+        current_version: int | None = None, **evidence: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(message, **evidence)
+        self.kind = kind
+        self.stored_version = stored_version
+        self.current_version = current_version
+
+
+class PayloadKindError(TypedDecodeError):
+    """The event is of another kind than the payload type (reference: KindMismatch)."""
+
+
+class PayloadVersionError(TypedDecodeError):
+    """The event was written by a newer version of the payload type (reference: FutureVersion)."""
+
+
+class UpcastError(TypedDecodeError):
+    """A step towards the current version is missing or failed, or what came out does not fit the type.
+
+    ``from_version`` is the version that the step lifts; the step's own exception is the cause.
+    """
+
+    def __init__(self, message: str = "", *, from_version: int | None = None, **evidence: Any) -> None:
+        super().__init__(message, **evidence)
+        self.from_version = from_version
+
+
+class PayloadMismatchError(TypedDecodeError):
+    """The stored bytes do not fit the payload type (reference: DecodeFailure)."""
 
 
 class MissingExtraError(BatpakError, ImportError):

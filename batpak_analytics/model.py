@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+T = TypeVar("T")
 Severity = Literal["info", "warning", "error"]
 
 # layout.py is the home of kind numbers, but model may not import it; a test holds the two equal.
@@ -90,7 +92,8 @@ class Event:
     """One event as its frame holds it. Ids are 16 big-endian bytes; ``causation_id`` None means no cause.
 
     ``payload`` is the stored bytes (MessagePack, or ciphertext when ``payload_encryption`` is set), and in what
-    ``Reader.get`` returns the decoded value, with ``global_sequence`` set, which no frame holds.
+    ``Reader.get`` returns the decoded value, with ``global_sequence`` set, which no frame holds, and ``raw``, the
+    stored bytes.
     ``payload_size`` is what the header says, which for a batch marker is the number of items.
     """
 
@@ -111,6 +114,25 @@ class Event:
     scope: str
     extensions: Mapping[str, bytes] = field(default_factory=_no_extensions)
     global_sequence: int | None = None
+    raw: bytes | None = field(default=None, repr=False, compare=False)
+
+    def decode(self, cls: type[T], registry: Any = None) -> T:
+        """The payload as a `cls`, a class registered with `event_payload` (or in `registry`, where one is given).
+
+        An older version is lifted by the registered steps first; version 0, which untyped appends leave, is taken for
+        the current one, as batpak does.
+
+        Raises `PayloadKindError` for an event of another kind, `PayloadVersionError` for a newer version,
+        `UpcastError`, `PayloadMismatchError`, `PayloadEncryptedError`, and `PayloadDeclarationError` for a class that
+        is not registered.
+        """
+        value: T = _payloads("decoding").decode(self, cls, registry or _payloads("default").default_registry)
+        return value
+
+    def route(self, cls: type[T], registry: Any = None) -> T | None:
+        """As `decode`, and None for an event of another kind."""
+        value: T | None = _payloads("decoding").route(self, cls, registry or _payloads("default").default_registry)
+        return value
 
     @property
     def coordinate(self) -> Coordinate:
@@ -131,6 +153,11 @@ class Event:
             f"clock={self.position.clock}, lane={self.position.lane}{cause}, "
             f"{payload}{sealed})"
         )
+
+
+def _payloads(module: str) -> Any:
+    # The one door upwards: payload types are built on events, and two methods are their shorthand.
+    return import_module(f"batpak_analytics.payloads.{module}")
 
 
 @dataclass(frozen=True, slots=True)

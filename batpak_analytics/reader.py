@@ -135,7 +135,9 @@ class Reader:
                 path=str(self._path),
                 offset=error.offset,
             ) from error
-        return dataclasses.replace(event, payload=value, global_sequence=place.global_sequence)
+        return dataclasses.replace(
+            event, payload=value, raw=bytes(event.payload), global_sequence=place.global_sequence
+        )
 
     def get_raw(self, event_id: EventId) -> bytes:
         """The payload bytes as they are stored: MessagePack, or ciphertext for an encrypted event."""

@@ -8,7 +8,19 @@ import sys
 
 import pytest
 
-HEAVY = ["numpy", "pandas", "pyarrow", "polars", "duckdb", "ipywidgets", "rich", "tqdm", "asyncio"]
+HEAVY = [
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "polars",
+    "duckdb",
+    "ipywidgets",
+    "rich",
+    "tqdm",
+    "asyncio",
+    "msgspec",
+    "pydantic",
+]
 BUDGET_S = 0.060
 ATTEMPTS = 7
 

@@ -20,7 +20,8 @@ LAYERS: dict[str, set[str]] = {
     "format": {"errors", "model"},
     "kernels": {"errors", "model", "format"},
     "engine": {"errors", "model", "format", "kernels"},
-    "store": {"errors", "model", "format", "kernels", "engine"},
+    "payloads": {"errors", "model", "format"},
+    "store": {"errors", "model", "format", "kernels", "engine", "payloads"},
     "arrow": {"errors", "model", "format", "kernels", "engine"},
     "frames": {"errors", "model", "format", "kernels", "engine", "arrow"},
     "reader": {"errors", "model", "format", "kernels", "engine", "arrow", "frames"},
@@ -28,7 +29,7 @@ LAYERS: dict[str, set[str]] = {
 }
 FACADES = {"__init__", "__main__"}  # the public names; only commands may go through them
 
-HEAVY = {"numpy", "pyarrow", "pandas", "polars", "duckdb", "ipywidgets", "rich", "tqdm"}
+HEAVY = {"numpy", "pyarrow", "pandas", "polars", "duckdb", "ipywidgets", "rich", "tqdm", "msgspec", "pydantic"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "model": set(),
@@ -36,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "format": {"numpy"},
     "kernels": {"numpy"},
     "engine": {"numpy"},
+    "payloads": {"msgspec"},
     "store": {"numpy"},
     "arrow": {"numpy", "pyarrow"},
     "frames": {"numpy", "pyarrow", "pandas", "tqdm"},

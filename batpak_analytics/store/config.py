@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from batpak_analytics.payloads.registry import PayloadRegistry, Validation
 
 MAX_APPEND_BYTES = 64 << 20
 MAX_BATCH_BYTES = 16 << 20
@@ -24,7 +27,10 @@ class StoreConfig:
     ``sync`` says when single appends reach the disk: every so many events (1000), ``"always"`` (each one before its
     receipt is given), or ``"batch"`` (only with batches, `sync` and `close`). Batches and `close` always sync.
     ``segment_max_bytes`` is compared before a write, so a segment may exceed it by one event or one batch.
-    ``clock`` gives microseconds since 1970. Raises ValueError for a value out of range.
+    ``clock`` gives microseconds since 1970.
+    ``payloads`` are the payload types of typed appends, by default those of the process; opening checks them, and
+    ``payload_validation`` says what a fault does: ``"fail"``, ``"warn"`` or ``"silent"``.
+    Raises ValueError for a value out of range.
     """
 
     sync: int | Literal["always", "batch"] = 1000
@@ -33,10 +39,14 @@ class StoreConfig:
     batch_max_items: int = 256
     batch_max_bytes: int = 1 << 20
     clock: Callable[[], int] = system_clock_us
+    payloads: PayloadRegistry | None = None
+    payload_validation: Validation = "fail"
 
     def __post_init__(self) -> None:
         if self.sync not in ("always", "batch") and not (type(self.sync) is int and self.sync >= 1):
             raise ValueError(f"sync={self.sync!r} is no cadence. Pass a number of events, 'always' or 'batch'.")
+        if self.payload_validation not in ("fail", "warn", "silent"):
+            raise ValueError(f"payload_validation={self.payload_validation!r}. Pass 'fail', 'warn' or 'silent'.")
         limits = {
             "segment_max_bytes": (1 << 64) - 1,
             "append_max_bytes": MAX_APPEND_BYTES,

@@ -28,9 +28,13 @@ class Fence:
         """(sequence, lane) of each event."""
         self._ended = False
 
-    def submit(self, entity: str, scope: str, kind: int, payload: Any = None, **options: Any) -> Receipt:
+    def submit(self, entity: str, scope: str, kind: int | None, payload: Any = None, **options: Any) -> Receipt:
         """As `Store.append`, behind this fence. Raises `FenceEndedError` after its end."""
         return self._store.append(entity, scope, kind, payload, fence=self, **options)
+
+    def submit_typed(self, entity: str, scope: str, payload: Any, **options: Any) -> Receipt:
+        """As `Store.append_typed`, behind this fence."""
+        return self._store.append_typed(entity, scope, payload, fence=self, **options)
 
     def submit_batch(self, items: Iterable[BatchItem]) -> list[Receipt]:
         """As `Store.append_batch`, behind this fence."""

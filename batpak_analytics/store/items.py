@@ -6,14 +6,17 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batpak_analytics.engine.point_read import id_bytes
 from batpak_analytics.errors import AppendRefusedError
 from batpak_analytics.format import layout
 from batpak_analytics.format.event import encode_extensions
 from batpak_analytics.model import EventKind
-from batpak_analytics.store.payload import encode_payload
+from batpak_analytics.payloads.plain import encode_payload
+
+if TYPE_CHECKING:
+    from batpak_analytics.payloads.registry import PayloadRegistry
 
 EventId = str | bytes | int | uuid.UUID
 _RESERVED_NAMESPACE = "batpak"
@@ -32,14 +35,15 @@ class PriorItem:
 class BatchItem:
     """One event to append.
 
-    `payload` is a value that `Store.append` encodes; `raw` is stored as it is, in its place. `branch_root` adds one
+    `payload` is a value that `Store.append` encodes; `raw` is stored as it is, in its place. Where `kind` is None,
+    kind and version are those that the payload's type is registered with (`BatchItem.typed`). `branch_root` adds one
     to `depth`, as the reference's position hint does. An `idempotency_key` becomes the id of the event, and is not
     zero. Ids and keys are hexadecimal, `uuid.UUID`, 16 bytes or int.
     """
 
     entity: str
     scope: str
-    kind: int
+    kind: int | None
     payload: Any = None
     raw: bytes | None = None
     correlation_id: EventId | None = None
@@ -51,6 +55,11 @@ class BatchItem:
     payload_version: int = 0
     extensions: Mapping[str, bytes] = field(default_factory=dict)
     idempotency_key: EventId | None = None
+
+    @classmethod
+    def typed(cls, entity: str, scope: str, payload: Any, **options: Any) -> BatchItem:
+        """An item whose kind and version are those of the payload's registered type; `options` are further fields."""
+        return cls(entity, scope, None, payload, **options)
 
 
 class Draft(NamedTuple):
@@ -71,15 +80,14 @@ class Draft(NamedTuple):
     key: bytes | None = None
 
 
-def make_draft(item: BatchItem, max_bytes: int) -> Draft:
+def make_draft(item: BatchItem, max_bytes: int, registry: PayloadRegistry) -> Draft:
     """The item, checked by the reference's rules; raises `AppendRefusedError` with the first that it breaks."""
     check_part("entity", item.entity)
     check_part("scope", item.scope)
-    kind = _checked_kind(item.kind)
     for name, most in _INTEGERS:
         _check_integer(name, getattr(item, name), most)
     _check_extensions(item.extensions)
-    payload = _stored_payload(item)
+    kind, version, payload = _encoded(item, registry)
     size = len(payload) + (len(encode_extensions(item.extensions)) if item.extensions else 0)
     if size > max_bytes:
         raise AppendRefusedError(
@@ -93,7 +101,7 @@ def make_draft(item: BatchItem, max_bytes: int) -> Draft:
         item.entity, item.scope, kind, payload,
         None if item.correlation_id is None else id_bytes(item.correlation_id),
         cause if isinstance(cause, PriorItem) or cause is None else _cause(cause),
-        item.lane, min(item.depth + item.branch_root, layout.U32_MAX), item.flags, item.payload_version,
+        item.lane, min(item.depth + item.branch_root, layout.U32_MAX), item.flags, version,
         dict(item.extensions), size, None if item.idempotency_key is None else _key(item.idempotency_key),
     )  # fmt: skip
 
@@ -172,6 +180,28 @@ def _check_extensions(extensions: Mapping[str, bytes]) -> None:
             )
         if not isinstance(value, bytes):
             raise TypeError(f"The extension {key!r} is a {type(value).__name__}. Pass bytes.")
+
+
+def _encoded(item: BatchItem, registry: PayloadRegistry) -> tuple[EventKind, int, bytes]:
+    """Kind, version and payload bytes; a registered class brings its own, also where the kind is given."""
+    if item.raw is None and (item.kind is None or registry.knows(type(item.payload))):
+        return _typed(item, registry)
+    if item.kind is None:
+        raise TypeError("raw is given without a kind. Pass the kind of the event that the bytes are the payload of.")
+    kind = _checked_kind(item.kind)
+    return kind, item.payload_version, _stored_payload(item)
+
+
+def _typed(item: BatchItem, registry: PayloadRegistry) -> tuple[EventKind, int, bytes]:
+    known = registry.type_of(type(item.payload))
+    if item.kind not in (None, known.kind) or item.payload_version not in (0, known.version):
+        raise AppendRefusedError(
+            f"The payload is a {known}, and the item says kind {item.kind!r} and version {item.payload_version}. "
+            f"Leave both out; an event of another kind or of an older version takes a dict.",
+            expected=known.kind,
+            actual=item.kind,
+        )
+    return known.kind, known.version, known.encode(item.payload)
 
 
 def _stored_payload(item: BatchItem) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any
 from batpak_analytics.errors import BatpakError, StoreClosedError, WriteFailedError
 from batpak_analytics.format import layout
 from batpak_analytics.model import EventKind, Receipt
+from batpak_analytics.payloads.default import default_registry
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.fence import Fence
 from batpak_analytics.store.files import Files
@@ -35,6 +36,8 @@ class Store:
         self._lock = threading.Lock()
         self._owner = os.getpid()
         self._config = config
+        self._payloads = config.payloads or default_registry
+        self._payloads.validate(config.payload_validation)
         self._files = files
         self._writer: Writer | None = None
         files.make_directory(path)
@@ -66,6 +69,8 @@ class Store:
             It seals payloads with keys, which this writer does not.
         WriteFailedError
             The disk refused.
+        PayloadCollisionError, UpcastChainError, PayloadDeclarationError
+            The registered payload types contradict each other; nothing was touched (`PayloadRegistry.validate`).
 
         Cost: that of `open_reader`, one pass over the index rows, and four syncs.
 
@@ -129,7 +134,7 @@ class Store:
         self,
         entity: str,
         scope: str,
-        kind: int,
+        kind: int | None,
         payload: Any = None,
         *,
         expected_clock: int | None = None,
@@ -146,18 +151,38 @@ class Store:
         Raises `AppendRefusedError` or `ClockMismatchError` with nothing written, `WriteFailedError` when the disk
         fails, `StoreClosedError` afterwards. Cost: one write; a sync when the cadence is due.
         """
-        draft = make_draft(BatchItem(entity, scope, kind, payload, **options), self._config.append_max_bytes)
+        draft = self._draft(BatchItem(entity, scope, kind, payload, **options))
         with self._lock:
             return self._running().append(draft, expected_clock, fence=fence)
+
+    def append_typed(
+        self,
+        entity: str,
+        scope: str,
+        payload: Any,
+        *,
+        expected_clock: int | None = None,
+        fence: Fence | None = None,
+        **options: Any,
+    ) -> Receipt:
+        """As `append`, with the kind and version that the payload's class is registered with (`event_payload`).
+
+        Raises `PayloadDeclarationError` for an instance of a class that is not registered, and `AppendRefusedError`
+        for one that holds what its class would not read back.
+        """
+        return self.append(entity, scope, None, payload, expected_clock=expected_clock, fence=fence, **options)
 
     def append_batch(self, items: Iterable[BatchItem], *, fence: Fence | None = None) -> list[Receipt]:
         """Append all items or none, one after the other in the order of the store; they are on disk on return.
 
         Raises as `append` does. Cost: one write and one sync.
         """
-        drafts = [make_draft(item, self._config.append_max_bytes) for item in items]
+        drafts = [self._draft(item) for item in items]
         with self._lock:
             return self._running().append_batch(drafts, fence)
+
+    def _draft(self, item: BatchItem) -> Draft:
+        return make_draft(item, self._config.append_max_bytes, self._payloads)
 
     def begin_fence(self) -> Fence:
         """A fence to submit events to, which are kept or taken back together; one at a time.

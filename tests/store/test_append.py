@@ -29,11 +29,11 @@ from batpak_analytics.errors import (
 from batpak_analytics.format.event import decode_event, encode_event
 from batpak_analytics.format.frame import encode_frame, read_frame
 from batpak_analytics.model import Receipt
+from batpak_analytics.payloads.plain import encode_payload
 from batpak_analytics.store.clock import MonotoneClock, new_id
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.files import Files
 from batpak_analytics.store.items import BatchItem, PriorItem
-from batpak_analytics.store.payload import encode_payload
 from batpak_analytics.store.store import Store
 
 KIND = 0x1001

@@ -19,8 +19,13 @@ def encode_payload(value: Any) -> bytes:
     Takes None, bool, int, float, str, list, tuple, dict and dataclass instances; raises `AppendRefusedError` for
     anything else, naming the place. NaN and infinities stay what they are (0.9.0 reads them as null).
     """
+    return pack(plain(value, "payload", 0))
+
+
+def pack(value: Any) -> bytes:
+    """The MessagePack of what `plain` gave."""
     try:
-        packed: bytes = msgpack.packb(_plain(value, "payload", 0), use_bin_type=True)
+        packed: bytes = msgpack.packb(value, use_bin_type=True)
     except UnicodeEncodeError as error:
         raise AppendRefusedError(
             f"A text in the payload is not valid Unicode ({error.reason}). Replace its lone surrogates."
@@ -28,27 +33,39 @@ def encode_payload(value: Any) -> bytes:
     return packed
 
 
-def _plain(value: Any, place: str, depth: int) -> Any:
+def plain(value: Any, place: str, depth: int) -> Any:
+    """`value` with keys in their order and nothing in it that has no MessagePack form; `place` is for the error."""
     kind = type(value)
     if value is None or kind in (bool, float, str):
         return value
     if kind is int:
-        if not I64_MIN <= value <= U64_MAX:
-            raise AppendRefusedError(f"{place} is {value}, which needs more than 64 bits. Store it as text.")
-        return value
-    if depth == MAX_DEPTH:
-        raise AppendRefusedError(f"{place[:80]} is more than {MAX_DEPTH} containers deep. Flatten the payload.")
+        return checked_int(value, place)
+    check_depth(place, depth)
     if kind is dict:
-        return {key: _plain(value[key], f"{place}.{key}", depth + 1) for key in _sorted_keys(value, place)}
+        return {key: plain(value[key], f"{place}.{key}", depth + 1) for key in sorted_keys(value, place)}
     if kind in (list, tuple):
-        return [_plain(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
+        return [plain(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
     if is_dataclass(value) and not isinstance(value, type):
         named = {field.name: getattr(value, field.name) for field in fields(value)}
-        return {name: _plain(item, f"{place}.{name}", depth + 1) for name, item in named.items()}
+        return {name: plain(item, f"{place}.{name}", depth + 1) for name, item in named.items()}
     raise _refusal(value, place)
 
 
-def _sorted_keys(value: dict[Any, Any], place: str) -> list[str]:
+def checked_int(value: int, place: str) -> int:
+    """`value`, if MessagePack has a form for it."""
+    if not I64_MIN <= value <= U64_MAX:
+        raise AppendRefusedError(f"{place} is {value}, which needs more than 64 bits. Store it as text.")
+    return value
+
+
+def check_depth(place: str, depth: int) -> None:
+    """Raise for a container that is too deep inside others."""
+    if depth == MAX_DEPTH:
+        raise AppendRefusedError(f"{place[:80]} is more than {MAX_DEPTH} containers deep. Flatten the payload.")
+
+
+def sorted_keys(value: dict[Any, Any], place: str) -> list[str]:
+    """The keys of a dict in the order they are stored in; raises for one that is no text."""
     for key in value:
         if type(key) is not str:
             raise AppendRefusedError(f"{place} has the key {key!r}, and keys are text. Convert it with str().")
