@@ -11,6 +11,7 @@
 //! bulk DIR --events N --segment-bytes N        [--payload-bytes N] [--entities N] [--batch N] [--seed N]
 //! live DIR --events N --segment-bytes N        [--compact-at N,N] [--strategy S] [--pause-us N] [--fences 0|1]
 //!                                              [--receipts FILE] [--ask 0|1]
+//! typed write DIR --seed N --events N          typed payloads of every version; typed copy SOURCE DIR reads them
 //! profiles                                     the names that `write` knows
 //! ```
 //!
@@ -30,6 +31,7 @@ mod random;
 mod receipts;
 mod session;
 mod setup;
+mod typed;
 mod value;
 
 use std::fmt;
@@ -107,6 +109,7 @@ fn run() -> Result<(), Failure> {
         "bench" => print(&maintain::bench(&args.directory()?)?),
         "bulk" => bulk_command(&mut args),
         "live" => live_command(&mut args),
+        "typed" => typed::run(&mut args),
         "profiles" => print(&json!(profiles::NAMES)),
         other => Err(Failure::usage(format!("unknown command {other}"))),
     }
