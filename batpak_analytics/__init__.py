@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from batpak_analytics.frames.read import read_batpak as read_batpak
     from batpak_analytics.frames.read import scan_batpak as scan_batpak
+    from batpak_analytics.frames.typed import read_typed as read_typed
     from batpak_analytics.model import Event as Event
     from batpak_analytics.model import EventKind as EventKind
     from batpak_analytics.model import Finding as Finding
@@ -63,6 +64,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "read_batpak": "frames.read",
     "scan_batpak": "frames.read",
+    "read_typed": "frames.typed",
     "open_reader": "reader",
     "Reader": "reader",
     "Scan": "arrow.scan",

@@ -12,7 +12,7 @@ import pytest
 import batpak_analytics as bp
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", "docs/index.md", "docs/quickstart.md", "docs/reading.md", "docs/writing.md"]
+PAGES = ["README.md", "docs/index.md", "docs/quickstart.md", "docs/reading.md", "docs/writing.md", "docs/typed.md"]
 NEEDS_MORE = ("polars", "duckdb")  # examples of other tools, which the tests do not install
 
 
@@ -30,4 +30,4 @@ def test_every_example_runs_as_it_stands(
     examples = [block for block in blocks(page) if not any(tool in block for tool in NEEDS_MORE)]
     assert examples
     for example in examples:
-        exec(compile(example, page, "exec"), names)
+        exec(compile(example, page, "exec", dont_inherit=True), names)

@@ -23,8 +23,8 @@ LAYERS: dict[str, set[str]] = {
     "payloads": {"errors", "model", "format"},
     "store": {"errors", "model", "format", "kernels", "engine", "payloads"},
     "arrow": {"errors", "model", "format", "kernels", "engine"},
-    "frames": {"errors", "model", "format", "kernels", "engine", "arrow"},
-    "reader": {"errors", "model", "format", "kernels", "engine", "arrow", "frames"},
+    "frames": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow"},
+    "reader": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "frames"},
     "cli": {"errors", "model", "data", "format", "kernels", "engine", "arrow", "frames", "reader"},
 }
 FACADES = {"__init__", "__main__"}  # the public names; only commands may go through them

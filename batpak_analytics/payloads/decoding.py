@@ -53,36 +53,37 @@ def _decode(event: Event, known: PayloadType, registry: PayloadRegistry) -> Any:
         raise PayloadEncryptedError(
             f"The payload of event {event.event_id.hex()} is encrypted, and no key is held here. Read another event."
         )
-    stored = event.payload_version
+    return instance(stored_bytes(event), event.payload_version, event.event_id, known, registry)
+
+
+def instance(packed: bytes, stored: int, event_id: bytes, known: PayloadType, registry: PayloadRegistry) -> Any:
+    """The payload bytes of an event of version `stored` as an instance of the type; the id is for the error."""
     evidence = {"kind": known.kind, "stored_version": stored, "current_version": known.version}
     if stored > known.version:
         raise PayloadVersionError(
-            f"Event {event.event_id.hex()} was written with version {stored} of kind {known.kind}, and "
+            f"Event {event_id.hex()} was written with version {stored} of kind {known.kind}, and "
             f"{known.cls.__qualname__} is of version {known.version}. Use a newer program, or register a newer type.",
             **evidence,
         )
-    packed = stored_bytes(event)
-    if stored in (0, known.version):
-        try:
-            return known.from_bytes(packed)
-        except Exception as error:
-            raise PayloadMismatchError(
-                f"The payload of event {event.event_id.hex()} is no {known.cls.__qualname__}: {error}. "
-                f"Read it without a type, or declare what it holds in a type.",
-                **evidence,
-            ) from error
-    return lifted(event, packed, known, registry)
+    if stored not in (0, known.version):
+        return _lifted(packed, stored, event_id, known, registry)
+    try:
+        return known.from_bytes(packed)
+    except Exception as error:
+        raise PayloadMismatchError(
+            f"The payload of event {event_id.hex()} is no {known.cls.__qualname__}: {error}. "
+            f"Read it without a type, or declare what it holds in a type.",
+            **evidence,
+        ) from error
 
 
-def lifted(event: Event, packed: bytes, known: PayloadType, registry: PayloadRegistry) -> Any:
-    """An instance from the bytes of an older version."""
-    stored = event.payload_version
+def _lifted(packed: bytes, stored: int, event_id: bytes, known: PayloadType, registry: PayloadRegistry) -> Any:
     evidence = {"kind": known.kind, "stored_version": stored, "current_version": known.version}
     try:
         value = msgspec.msgpack.decode(packed)
     except Exception as error:
         raise UpcastError(
-            f"The payload of event {event.event_id.hex()} is not one MessagePack value: {error}. "
+            f"The payload of event {event_id.hex()} is not one MessagePack value: {error}. "
             f"Read its bytes with get_raw().",
             from_version=stored,
             **evidence,
@@ -92,7 +93,7 @@ def lifted(event: Event, packed: bytes, known: PayloadType, registry: PayloadReg
         return known.from_value(value)
     except Exception as error:
         raise UpcastError(
-            f"Event {event.event_id.hex()}, lifted from version {stored} to {known.version}, is no "
+            f"Event {event_id.hex()}, lifted from version {stored} to {known.version}, is no "
             f"{known.cls.__qualname__}: {error}. Mend the steps; the stored event is intact.",
             from_version=known.version - 1,
             **evidence,
