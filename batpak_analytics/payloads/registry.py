@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from batpak_analytics.errors import (
@@ -16,7 +18,7 @@ from batpak_analytics.errors import (
 from batpak_analytics.format import layout
 from batpak_analytics.model import EventKind
 from batpak_analytics.payloads.types import PayloadType
-from batpak_analytics.payloads.upcasts import Step, StepFunction
+from batpak_analytics.payloads.upcasts import Step, StepFunction, Steps
 
 T = TypeVar("T")
 Class = TypeVar("Class", bound=type)
@@ -68,6 +70,7 @@ class PayloadRegistry:
         self._lock = threading.RLock()
         self._types: dict[str, PayloadType] = {}
         self._by_class: dict[type, PayloadType] = {}
+        self._by_kind: dict[int, list[PayloadType]] = {}
         self._steps: dict[tuple[int, int], Step] = {}
 
     def event_payload(self, *, category: int, type_id: int, version: int = 1) -> Callable[[Class], Class]:
@@ -100,6 +103,10 @@ class PayloadRegistry:
             if old is not None:
                 self._by_class.pop(old.cls, None)
             self._types[made.name] = self._by_class[made.cls] = made
+            by_kind: dict[int, list[PayloadType]] = defaultdict(list)
+            for one in self._types.values():
+                by_kind[one.kind].append(one)
+            self._by_kind = dict(by_kind)
             if old is not None and old.cls is not made.cls:
                 self._let_steps_be_replaced(old.kind)
 
@@ -107,7 +114,7 @@ class PayloadRegistry:
         """The definitions after that of the class will be run again too; until then the old ones hold."""
         for key, step in list(self._steps.items()):
             if key[0] == kind:
-                self._steps[key] = Step(step.function, replaceable=True)
+                self._steps[key] = replace(step, replaceable=True)
         if not self._of_kind(kind):
             self._steps = {key: step for key, step in self._steps.items() if key[0] != kind}
 
@@ -135,7 +142,7 @@ class PayloadRegistry:
                         f"Kind {kind} has a step from version {from_version} already, {_where(old.function)}; this one "
                         f"is {_where(function)}. Remove one of them, or mend its from_version."
                     )
-                self._steps[kind, from_version] = Step(function)
+                self._steps[kind, from_version] = Step.of(function)
             return function
 
         return register
@@ -171,19 +178,16 @@ class PayloadRegistry:
         return found[0] if found else None
 
     def _of_kind(self, kind: int) -> list[PayloadType]:
-        with self._lock:
-            return [one for one in self._types.values() if one.kind == kind]
+        return self._by_kind.get(kind, [])
 
     @property
-    def steps(self) -> dict[tuple[int, int], Step]:
+    def steps(self) -> Steps:
         """The steps by kind and version."""
         return self._steps
 
     def collisions(self) -> list[PayloadCollision]:
         """Every pair of types that share a kind, in the order of kinds."""
-        with self._lock:
-            kinds = sorted({one.kind for one in self._types.values()})
-        return [pair for kind in kinds for pair in _pairs(self._of_kind(kind))]
+        return [pair for _, types in sorted(self._by_kind.items()) for pair in _pairs(types)]
 
     def incomplete_chains(self) -> list[IncompleteChain]:
         """Every kind with versions that no step lifts, in order; of two types that collide the newer version counts."""
@@ -252,7 +256,7 @@ def _checked_kind(category: int, type_id: int) -> EventKind:
 
 
 def _check_number(name: str, value: int, least: int, most: int) -> None:
-    if type(value) is not int or not least <= value <= most:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise PayloadDeclarationError(f"{name} is {value!r:.40}. Pass an int from {least} to {most}.")
 
 

@@ -15,29 +15,44 @@ Steps = Mapping[tuple[int, int], "Step"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One registered function. `replaceable`: its payload type was defined anew since."""
+    """One registered function, and where it was defined.
+
+    `replaceable`: its payload type was defined anew since. `run` is the import that ran the definition: importing a
+    module again gives it another one.
+    """
 
     function: StepFunction
+    run: Any
     replaceable: bool = False
+
+    @classmethod
+    def of(cls, function: StepFunction) -> Step:
+        """The step that this function is, defined just now."""
+        return cls(function, _run(function))
 
     def may_give_way_to(self, function: StepFunction) -> bool:
         """Whether `function` is this step run again, in a notebook or by a reload, rather than a second one.
 
-        The same name at the same line, or under another file name: a notebook gives an edited cell a new one, and
-        a file keeps its own.
+        The same name at the same line, or from another import, or under another file name: a notebook gives an edited
+        cell a new one, and a file keeps its own.
         """
         if self.replaceable or function is self.function:
             return True
         old, new = _origin(self.function), _origin(function)
         if old is None or new is None:
             return False
-        return old.name == new.name and (old.file != new.file or old.line == new.line)
+        again = self.run is not _run(function) or old.file != new.file or old.line == new.line
+        return old.name == new.name and again
 
 
 class _Origin(NamedTuple):
     name: str
     file: str
     line: int
+
+
+def _run(function: Any) -> Any:
+    return getattr(function, "__globals__", {}).get("__spec__")
 
 
 def _origin(function: Any) -> _Origin | None:

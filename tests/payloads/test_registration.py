@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import importlib
 import pickle
 import subprocess
 import sys
@@ -190,6 +191,32 @@ def test_field_of_a_model_is_refused_as_well(registry: bp.PayloadRegistry) -> No
         registry.event_payload(category=1, type_id=1)(When)
 
 
+class Forward(pydantic.BaseModel):
+    inner: DefinedLater | None = None
+
+
+class DefinedLater(pydantic.BaseModel):
+    a: int
+
+
+def test_model_that_names_a_later_class_is_taken_once_that_exists(registry: bp.PayloadRegistry, tmp_path: Path) -> None:
+    registry.event_payload(category=1, type_id=1)(Forward)
+
+    @registry.event_payload(category=1, type_id=2)
+    class Never(pydantic.BaseModel):
+        inner: Nowhere  # type: ignore[name-defined]  # noqa: F821
+
+    with pytest.raises(PayloadDeclarationError, match="Never"):
+        opened(tmp_path / "store", registry)
+    value = Forward(inner=DefinedLater(a=1))
+    assert registry.type_of(Forward).from_bytes(registry.type_of(Forward).encode(value)) == value
+
+
+def test_what_is_no_class_is_refused(registry: bp.PayloadRegistry) -> None:
+    with pytest.raises(PayloadDeclarationError, match="no class"):
+        registry.event_payload(category=1, type_id=1)(Plain(1))  # type: ignore[type-var]
+
+
 def test_class_is_registered_once_and_again_only_as_the_same(registry: bp.PayloadRegistry) -> None:
     register = registry.event_payload(category=1, type_id=1)
     assert register(register(Plain)) is Plain
@@ -364,6 +391,31 @@ def test_two_steps_in_one_cell_are_no_repetition(registry: bp.PayloadRegistry) -
     notebook.run(cell(version=3))
     with pytest.raises(PayloadDeclarationError, match="already"):
         notebook.run(STEP.format(what=1) + STEP.format(what=2))
+
+
+def test_module_that_is_loaded_again_brings_its_steps_again(
+    registry: bp.PayloadRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.event_payload(category=1, type_id=1, version=3)(Plain)
+    monkeypatch.setattr(bp, "steps_of_test", registry, raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    head = "import batpak_analytics as bp\nregister = bp.steps_of_test.upcast\n"
+    step = "@register(0x1001, from_version=1)\ndef _(value):\n    return {what}\n"
+    (tmp_path / "steps_of_test.py").write_text(head + step.format(what=1))
+    loaded = importlib.import_module("steps_of_test")
+    (tmp_path / "steps_of_test.py").write_text(head + "# one line further down\n" * 30 + step.format(what="value + 22"))
+    importlib.reload(loaded)
+    assert registry.steps[0x1001, 1].function(20) == 42
+    (tmp_path / "steps_of_test.py").write_text(head + step.format(what=333) + step.format(what=4444))
+    with pytest.raises(PayloadDeclarationError, match="already"):
+        importlib.reload(loaded)
+    monkeypatch.delitem(sys.modules, "steps_of_test")
+
+
+def test_kind_of_a_step_may_be_an_event_kind(registry: bp.PayloadRegistry) -> None:
+    registry.event_payload(category=1, type_id=1, version=2)(Plain)
+    registry.upcast(registry.kind_of(Plain), from_version=1)(lambda value: value)
+    registry.validate()
 
 
 @pytest.mark.parametrize("make", [lambda: print, lambda: __import__("functools").partial(print)])

@@ -194,6 +194,16 @@ def test_fields_are_stored_in_their_order_and_as_their_types_say() -> None:
     ]  # fmt: skip
 
 
+def test_scalars_of_numpy_and_subclasses_of_text_are_stored_as_what_is_declared() -> None:
+    class Name(str):
+        pass
+
+    given: Any = (np.float64(0.1), [Name("a")], np.uint64(2**64 - 1))
+    assert stored(Order(*given)) == stored(Order(0.1, ["a"], 2**64 - 1))
+    level: Any = Level.HIGH
+    assert stored(Order(1.0, [], level)) == stored(Order(1.0, [], 300))
+
+
 def test_nan_and_infinities_come_back(store: bp.Store, tmp_path: Path) -> None:
     receipt = store.append_typed("e", "s", Order(math.nan, []))
     read = bp.open_reader(tmp_path).get(receipt.event_id)
