@@ -201,18 +201,19 @@ class PayloadRegistry:
     def _missing(self, one: PayloadType) -> tuple[int, ...]:
         return tuple(version for version in range(1, one.version) if (one.kind, version) not in self._steps)
 
-    def validate(self, mode: Validation = "fail") -> None:
+    def validate(self, mode: Validation = "fail", *, stacklevel: int = 2) -> None:
         """Check all that is registered, as every `Store.open` does.
 
         Raises `PayloadCollisionError`, then `UpcastChainError`, then `PayloadDeclarationError` for annotations that
         cannot be resolved; `"warn"` warns of each instead, every time, and `"silent"` does nothing.
+        `stacklevel` is that of `warnings.warn`.
         """
         if mode == "silent":
             return
         for error in self._errors():
             if mode == "fail":
                 raise error
-            warnings.warn(str(error), BatpakWarning, stacklevel=3)
+            warnings.warn(str(error), BatpakWarning, stacklevel=stacklevel)
 
     def _errors(self) -> Iterator[Exception]:
         collisions, gaps = self.collisions(), self.incomplete_chains()

@@ -37,7 +37,7 @@ class Store:
         self._owner = os.getpid()
         self._config = config
         self._payloads = config.payloads or default_registry
-        self._payloads.validate(config.payload_validation)
+        self._payloads.validate(config.payload_validation, stacklevel=4)
         self._files = files
         self._writer: Writer | None = None
         files.make_directory(path)
