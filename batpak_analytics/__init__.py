@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from batpak_analytics.store.idempotency import IdempotencyKey as IdempotencyKey
     from batpak_analytics.store.items import BatchItem as BatchItem
     from batpak_analytics.store.items import PriorItem as PriorItem
+    from batpak_analytics.store.report import OpenReport as OpenReport
     from batpak_analytics.store.store import Store as Store
 
 __version__ = "0.1.0"
@@ -84,6 +85,7 @@ _HOMES = {
     "Fence": "store.fence",
     "IdempotencyKey": "store.idempotency",
     "PriorItem": "store.items",
+    "OpenReport": "store.report",
 }
 _ERRORS = (
     "BatpakError", "StoreNotFoundError", "NotAStoreError", "StorePermissionError", "FormatError", "TruncatedError",

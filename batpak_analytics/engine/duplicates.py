@@ -44,6 +44,22 @@ def drop_duplicates(
     _report_shared_ids(scans, list(latest.items()), problems)
 
 
+def event_folds(rows: Any) -> Any:
+    """64 bits of each event that are the same wherever a copy of it stands: of id, hash, time, clock and lane.
+
+    A second event that was given a known id differs, as its clock does; a tombstone is the same, as only its kind
+    changed.
+    """
+    folds = _fold(rows["event_id"])
+    if len(rows) == 0:
+        return folds
+    hashes = np.ascontiguousarray(rows["event_hash"]).view("<u8").reshape(-1, 4)
+    place = rows["wall_ms"].astype(np.uint64), rows["clock"].astype(np.uint64), rows["lane"].astype(np.uint64)
+    for words in (*hashes.T, *place):
+        folds = (folds ^ words ^ (folds >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
+    return folds
+
+
 def _fold(ids: Any) -> Any:
     if len(ids) == 0:
         return np.empty(0, np.uint64)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from batpak_analytics.engine.duplicates import event_folds
 from batpak_analytics.engine.growth import grown_scan
 from batpak_analytics.engine.listing import ListedSegment, Listing
 from batpak_analytics.engine.parallel import in_order
@@ -24,7 +25,7 @@ from batpak_analytics.model import Finding
 LARGE_BYTES = 1 << 20
 """From here a segment is worth a thread."""
 
-NEXT_OPEN = "The store's next compaction or repair settles it; nothing is missing here."
+NEXT_OPEN = "Store.open() settles it; nothing is missing here."
 
 
 def resolve_segments(
@@ -75,6 +76,8 @@ def _choose(
     if not merged:
         if missing:
             _report_missing(marker, missing, problems, refused=True)
+        elif not source and marker.merged_id in marker.source_ids:
+            _report_missing(marker, [marker.merged_id], problems, refused=False)
         elif source:
             _note(
                 problems,
@@ -92,11 +95,14 @@ def _choose(
             "a compaction was deleting its sources; its output was read in their place",
         )
         return merged
-    _note(
-        problems,
-        "compaction-cut-short",
-        "a compaction stopped before it moved anything; all its sources were read",
-    )
+    if missing:
+        _report_missing(marker, missing, problems, refused=False)
+    else:
+        _note(
+            problems,
+            "compaction-cut-short",
+            "a compaction stopped before it moved anything; all its sources were read",
+        )
     return [*merged, *rest]
 
 
@@ -112,23 +118,16 @@ def _report_missing(marker: CompactionMarker, missing: list[int], problems: Prob
 def _is_output(scanner: _Scanner, merged: ListedSegment, rest: list[ListedSegment], missing: list[int]) -> bool:
     """Whether the file with the merged id is the compaction's output rather than its untouched first source.
 
-    Shared event ids prove it. A retention may have dropped every event of the sources that are left; then it takes two
+    Shared events prove it; not shared ids, as a key that is used again after its history was lost gives one id to two
+    events. A retention may have dropped every event of the sources that are left; then it takes two
     things: sources are gone already, and the file was created after those that are left. Its age alone proves nothing:
     a first source that an earlier compaction wrote is younger than the segment that was being written meanwhile.
     """
     output = scanner(merged)
-    ids = output.rows["event_id"]
-    if any(bool(np.isin(_words(scanner(one).rows["event_id"]), _words(ids)).any()) for one in rest):
+    events = event_folds(output.rows)
+    if any(bool(np.isin(event_folds(scanner(one).rows), events).any()) for one in rest):
         return True
     return bool(missing) and output.created_ns > max(scanner(one).created_ns for one in rest)
-
-
-def _words(ids: Any) -> Any:
-    """128-bit ids folded to 64 bits; ids are random enough that one shared fold among sources means a shared id."""
-    if len(ids) == 0:
-        return np.empty(0, np.uint64)
-    halves = np.ascontiguousarray(ids).view("<u8").reshape(-1, 2)
-    return halves[:, 0] ^ (halves[:, 1] * np.uint64(0x9E3779B97F4A7C15))
 
 
 class _Scanner:

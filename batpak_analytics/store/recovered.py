@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,8 +26,10 @@ from batpak_analytics.format.layout import (
 )
 from batpak_analytics.format.segment import parse_file_name
 from batpak_analytics.format.sidecars.visibility import HiddenRanges
+from batpak_analytics.store.compaction import COMPACTION_RULES, forget, settle
 from batpak_analytics.store.files import Files
-from batpak_analytics.store.repair import repair
+from batpak_analytics.store.repair import repair, repairable, unnumbered
+from batpak_analytics.store.report import Repair
 
 # What a new segment behind it does not make worse.
 _HARMLESS = frozenset(("image-unusable", "coordinate", "hidden-after-compaction", "segment-name"))
@@ -46,13 +50,15 @@ class Recovered:
     heads: dict[tuple[str, int], Head] = field(default_factory=dict)
     next_sequence: int = 0
     next_segment: int = 1
+    segments: int = 0
     events: int = 0
     wall_ms: int = 0
     without_footer: list[Path] = field(default_factory=list)
-    repaired: list[int] = field(default_factory=list)
+    repairs: list[Repair] = field(default_factory=list)
     hidden: HiddenRanges = field(default_factory=HiddenRanges)
     has_mmap_index: bool = False
     has_checkpoint: bool = False
+    image: str = "missing"
 
 
 def recover(directory: Path, files: Files, now_ns: int) -> Recovered:
@@ -60,73 +66,104 @@ def recover(directory: Path, files: Files, now_ns: int) -> Recovered:
 
     Raises `StoreNeedsRepairError` where a new segment could cost events that are there now, `StoreEncryptedError` for
     a store with keys, and OSError where the disk refuses a repair. Cost: that of opening a reader, and one pass over
-    the index rows; a repair copies the segment.
+    the index rows; a repair copies the segment, and that of a compaction every segment without a footer.
     """
     names = list_files(directory)
-    _refuse_unwritable(directory, names)
+    _refuse_encrypted(directory, names)
     ids = [segment_id for name in names if (segment_id := _segment_id(name)) is not None]
-    if not ids:
+    if not ids and MARKER_NAME not in names:
         return Recovered()
-    descriptors = DescriptorCache()
-    try:
-        view = build_view(directory, "report", descriptors, {})
-        repaired = repair(files, view, now_ns)
-        if repaired:
-            descriptors.close()
-            view = build_view(directory, "report", descriptors, {})
+    with _views(directory) as look:
+        view = look()
         _refuse_damaged(view)
+        had_image = _has_image(view)
+        repairs = _made_harmless(files, look, view, now_ns)
+        if repairs:
+            view = look()
+            _refuse_damaged(view)
         state = _state(view)
-        state.repaired = repaired
+    state.repairs = repairs
+    state.next_segment = max(ids) + 1
+    state.has_mmap_index = MMAP_INDEX_NAME in view.listing.sidecars
+    state.has_checkpoint = CHECKPOINT_NAME in view.listing.sidecars
+    state.image = "unused" if _has_image(view) else "removed" if had_image else "missing"
+    return state
+
+
+@contextmanager
+def _views(directory: Path) -> Iterator[Callable[[], View]]:
+    """A function that looks at the store as it is now."""
+    descriptors = DescriptorCache()
+
+    def look() -> View:
+        descriptors.close()
+        return build_view(directory, "report", descriptors, {})
+
+    try:
+        yield look
     finally:
         descriptors.close()
-    state.next_segment = max(ids) + 1
-    state.has_mmap_index, state.has_checkpoint = MMAP_INDEX_NAME in names, CHECKPOINT_NAME in names
-    return state
+
+
+def _made_harmless(files: Files, look: Callable[[], View], view: View, now_ns: int) -> list[Repair]:
+    """Whatever was left by a crash, made harmless for both engines."""
+    repairs = settle(files, view)
+    marker = view.listing.marker
+    if repairs:
+        view = look()
+    repairs += repair(files, repairable(view), now_ns)
+    if marker is None:
+        return repairs
+    view = look()
+    repairs += repair(files, unnumbered(view), now_ns)
+    return repairs + forget(files, view.listing.directory)
+
+
+def _has_image(view: View) -> bool:
+    return MMAP_INDEX_NAME in view.listing.sidecars or CHECKPOINT_NAME in view.listing.sidecars
 
 
 def _segment_id(name: str) -> int | None:
     try:
-        return parse_file_name(name)
+        return parse_file_name(name.removesuffix(COMPACT_SOURCE_SUFFIX))
     except FormatError:
         return None
 
 
-def _refuse_unwritable(directory: Path, names: Any) -> None:
+def _refuse_encrypted(directory: Path, names: Any) -> None:
     if KEYSET_NAME in names:
         raise StoreEncryptedError(
             f"{directory / KEYSET_NAME} exists: this store seals its payloads, and appends from here would be "
             f"readable beside them. Write to it with batpak, or start a new store.",
             path=directory / KEYSET_NAME,
         )
-    moved = [name for name in names if name.endswith(COMPACT_SOURCE_SUFFIX)]
-    for name in [MARKER_NAME, *moved]:
-        if name in names:
-            raise StoreNeedsRepairError(
-                f"{directory / name} is left of a compaction that did not finish. "
-                f"Read the store with open_reader(); before writing, compact it again with batpak from a backup.",
-                path=directory / name,
-            )
 
 
 def _refuse_damaged(view: View) -> None:
+    """Refuse what is neither harmless nor going to be made so; what stands in files that do not count is neither."""
+    unfinished = {segment.segment_id for segment in repairable(view)}
+    idle = {one.file.name for one in view.listing.segments} - {segment.name for segment in view.segments}
     for finding in view.findings:
-        if finding.rule not in _HARMLESS:
-            raise StoreNeedsRepairError(
-                f"{finding.file or view.path}: {finding.meaning} ({finding.rule}, at byte {finding.offset}). A new "
-                f"segment behind it could hide events, so the store was not opened for writing and nothing was "
-                f"changed. Read it with open_reader(), or repair a copy.",
-                path=view.path,
-                segment_id=finding.segment,
-                offset=finding.offset,
-            )
+        settled = finding.rule in COMPACTION_RULES or finding.file in idle or finding.segment in unfinished
+        if settled or finding.rule in _HARMLESS:
+            continue
+        raise StoreNeedsRepairError(
+            f"{finding.file or view.path}: {finding.meaning} ({finding.rule}, at byte {finding.offset}). A new "
+            f"segment behind it could hide events, so the store was not opened for writing and nothing was "
+            f"changed. Read it with open_reader(), or repair a copy.",
+            path=view.path,
+            segment_id=finding.segment,
+            offset=finding.offset,
+        )
 
 
 def _state(view: View) -> Recovered:
-    state = Recovered(hidden=view.hidden)
+    state = Recovered(hidden=view.hidden, segments=len(view.segments))
     last_sequence = -1
     last_close = (0, 0)
     for segment in view.segments:
-        if segment.footer_state != FooterState.TRUSTED:
+        # A footer proves that its frames are on disk, but for the last: a writer may have been killed before it synced.
+        if segment.footer_state != FooterState.TRUSTED or segment is view.segments[-1]:
             state.without_footer.append(segment.file.path)
         rows = segment.rows
         state.events += len(rows)

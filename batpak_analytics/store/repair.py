@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from batpak_analytics.engine.recovery import scan_frames
 from batpak_analytics.engine.view import SegmentRows, View
 from batpak_analytics.format.footer import encode_footer
 from batpak_analytics.format.layout import KIND_BATCH_COMMIT, FooterState
 from batpak_analytics.format.segment import encode_segment_header
 from batpak_analytics.store.files import Files, replace_file
+from batpak_analytics.store.report import Repair
 
 _REPAIRABLE = {
     ("unfinished-tail", "info"),
@@ -30,32 +33,51 @@ _REPAIRABLE = {
 _PIECE_BYTES = 1 << 23
 
 
-def repair(files: Files, view: View, now_ns: int) -> list[int]:
-    """The ids of the segments that were repaired; those with damage, where a repair would be a guess, are left alone.
-
-    Raises OSError where the disk does; every segment is then either as it was or repaired.
-    """
+def repairable(view: View) -> list[SegmentRows]:
+    """The segments that a crash left unfinished. Those with damage, where a repair would be a guess, are none."""
     told: dict[int, set[tuple[str, str]]] = {}
     for one in view.findings:
         if one.segment is not None:
             told.setdefault(one.segment, set()).add((one.rule, one.severity))
-    repaired = []
+    found = []
     for segment in view.segments:
         rules = told.get(segment.segment_id, set())
         if rules & _REPAIRABLE and rules <= _REPAIRABLE and segment.footer_state != FooterState.TRUSTED:
-            replace_file(files, Path(segment.path), _sound_bytes(segment, now_ns))
-            repaired.append(segment.segment_id)
-    return repaired
+            found.append(segment)
+    return found
+
+
+def unnumbered(view: View) -> list[SegmentRows]:
+    """The segments whose events have numbers that only an index image or counting gives."""
+    return [
+        segment
+        for segment in view.segments
+        if segment.footer_state != FooterState.TRUSTED
+        or not np.array_equal(segment.rows["global_sequence"], segment.sequence)
+    ]
+
+
+def repair(files: Files, segments: list[SegmentRows], now_ns: int) -> list[Repair]:
+    """Give each segment a footer, with the numbers that its events have now, and drop what stands behind them.
+
+    Raises OSError where the disk does; every segment is then either as it was or repaired.
+    """
+    for segment in segments:
+        replace_file(files, Path(segment.path), _sound_bytes(segment, now_ns))
+    what, why = "it was cut at its last committed event and sealed", "the writer was stopped before it could be"
+    return [Repair(segment.name, what, why) for segment in segments]
 
 
 def _sound_bytes(segment: SegmentRows, now_ns: int) -> Iterator[bytes]:
-    """The segment up to its last committed event, with a footer; one without events is a header alone."""
-    if not len(segment.rows):
-        yield encode_segment_header(segment.segment_id, now_ns)
-        return
-    end = _end_of_events(segment)
-    for low in range(0, end, _PIECE_BYTES):
-        yield bytes(segment.window(low, min(low + _PIECE_BYTES, end)))
+    """The segment up to its last committed event, with a footer."""
+    if len(segment.rows):
+        end = _end_of_events(segment)
+        for low in range(0, end, _PIECE_BYTES):
+            yield bytes(segment.window(low, min(low + _PIECE_BYTES, end)))
+    else:
+        header = encode_segment_header(segment.segment_id, now_ns)
+        yield header
+        end = len(header)
     rows = segment.rows.copy()
     rows["global_sequence"] = segment.sequence
     yield encode_footer(rows, segment.strings, end)

@@ -22,6 +22,7 @@ from batpak_analytics.store.idempotency import KeyHistory
 from batpak_analytics.store.items import BatchItem, Draft, make_draft
 from batpak_analytics.store.lifecycle import closed_payload, opened_payload
 from batpak_analytics.store.recovered import recover
+from batpak_analytics.store.report import OpenReport
 from batpak_analytics.store.writer import Writer
 
 
@@ -63,8 +64,8 @@ class Store:
         StoreLockedError
             Another writer has it open.
         StoreNeedsRepairError
-            Something in it is damaged, or a compaction did not finish. No event was changed. What a crash leaves (a
-            torn write, a batch without its end) is no reason: it is made harmless, in a new file that takes the name.
+            Something in it is damaged. Nothing was changed. What a crash leaves (a torn write, a batch without its
+            end, a compaction half-way) is no reason: it is made harmless, in new files that take the names of the old.
         StoreEncryptedError
             It seals payloads with keys, which this writer does not.
         WriteFailedError
@@ -112,11 +113,20 @@ class Store:
             writer.abandon()
             raise
         self._writer, self._history = writer, history
+        self._report = OpenReport(
+            state.segments, state.events, len(state.heads), writer.last_sequence or 0, state.image,
+            tuple(state.repairs), (time.perf_counter_ns() - started) / 1e9,
+        )  # fmt: skip
 
     @property
     def path(self) -> Path:
         """The store's directory."""
         return self._path
+
+    @property
+    def open_report(self) -> OpenReport:
+        """What opening found, and what it repaired."""
+        return self._report
 
     @property
     def last_sequence(self) -> int | None:

@@ -23,7 +23,6 @@ from batpak_analytics.errors import (
     StoreClosedError,
     StoreEncryptedError,
     StoreLockedError,
-    StoreNeedsRepairError,
     WriteFailedError,
 )
 from batpak_analytics.format.event import decode_event, encode_event
@@ -198,11 +197,8 @@ def test_dropped_store_has_no_closing_event_and_reopens(tmp_path: Path) -> None:
         assert store.append("e", "s", KIND, 2).clock == 1
 
 
-def test_marker_and_keyset_are_refused(tmp_path: Path) -> None:
+def test_keyset_is_refused(tmp_path: Path) -> None:
     Store.open(tmp_path).close()
-    (tmp_path / "compaction.pending.json").write_text('{"merged_id":1,"source_segment_ids":[1]}')
-    with pytest.raises(StoreNeedsRepairError, match=r"compaction\.pending"):
-        Store.open(tmp_path)
     (tmp_path / "keyset.fbatk").write_bytes(b"")
     with pytest.raises(StoreEncryptedError):
         Store.open(tmp_path)

@@ -1,0 +1,33 @@
+"""What opening a store found and did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One file that was made harmless: `what` was done to it, and `why`."""
+
+    file: str
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenReport:
+    """What `Store.open` found, as `Store.open_report`.
+
+    ``segments`` were read, with ``events`` in them, hidden ones included, on ``lanes`` (pairs of an entity and a lane);
+    the store's own opening event got ``first_sequence``. ``image`` says what became of batpak's index images:
+    ``"missing"``, ``"unused"`` (there, and not needed), or ``"removed"`` with a compaction that was cut short.
+    ``repairs`` is what a crash had left, in the order it was settled; it is empty after a clean close.
+    """
+
+    segments: int
+    events: int
+    lanes: int
+    first_sequence: int
+    image: str
+    repairs: tuple[Repair, ...]
+    elapsed_seconds: float
