@@ -10,8 +10,8 @@ a compaction itself leaves, so the next open decides the same and goes on:
 1. the moved-aside source takes its name back, in one rename, from whatever was written under it; or the sources of a
    whole output go, those last that prove it to be one;
 2. every segment gets a footer (`repair`), which keeps the sequence numbers that are shown now;
-3. the index images go: they are older than the compaction, or were written by a batpak that did not see all of the
-   store, and without the marker it would believe them;
+3. the index images go (`image`): they are older than the compaction, or were written by a batpak that did not see all
+   of the store, and without the marker it would believe them;
 4. the marker goes.
 """
 
@@ -28,7 +28,7 @@ from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.segments import scan_segment
 from batpak_analytics.engine.view import View
 from batpak_analytics.errors import StoreNeedsRepairError
-from batpak_analytics.format.layout import CHECKPOINT_NAME, MARKER_NAME, MMAP_INDEX_NAME
+from batpak_analytics.format.layout import MARKER_NAME
 from batpak_analytics.format.segment import canonical_name
 from batpak_analytics.store.files import Files
 from batpak_analytics.store.report import Repair
@@ -65,14 +65,10 @@ def settle(files: Files, view: View) -> list[Repair]:
 
 
 def forget(files: Files, directory: Path) -> list[Repair]:
-    """Steps 3 and 4. Raises OSError."""
-    for name in (MMAP_INDEX_NAME, CHECKPOINT_NAME):
-        if (directory / name).exists():
-            files.remove(directory / name)
-    files.sync_directory(directory)
+    """Step 4. Raises OSError."""
     files.remove(directory / MARKER_NAME)
     files.sync_directory(directory)
-    return [Repair(MARKER_NAME, "the marker was removed", "its compaction is settled")]
+    return [Repair(MARKER_NAME, "it was removed", "its compaction is settled")]
 
 
 def _names(view: View) -> set[str]:

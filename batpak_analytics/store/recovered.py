@@ -25,9 +25,11 @@ from batpak_analytics.format.layout import (
     FooterState,
 )
 from batpak_analytics.format.segment import parse_file_name
+from batpak_analytics.format.sidecars.image import IndexImage
 from batpak_analytics.format.sidecars.visibility import HiddenRanges
 from batpak_analytics.store.compaction import COMPACTION_RULES, forget, settle
 from batpak_analytics.store.files import Files
+from batpak_analytics.store.image import is_true, remove_images
 from batpak_analytics.store.repair import repair, repairable, unnumbered
 from batpak_analytics.store.report import Repair
 
@@ -58,7 +60,11 @@ class Recovered:
     hidden: HiddenRanges = field(default_factory=HiddenRanges)
     has_mmap_index: bool = False
     has_checkpoint: bool = False
-    image: str = "missing"
+
+    @property
+    def image(self) -> str | None:
+        """The index image that the reference would take."""
+        return MMAP_INDEX_NAME if self.has_mmap_index else CHECKPOINT_NAME if self.has_checkpoint else None
 
 
 def recover(directory: Path, files: Files, now_ns: int) -> Recovered:
@@ -76,17 +82,16 @@ def recover(directory: Path, files: Files, now_ns: int) -> Recovered:
     with _views(directory) as look:
         view = look()
         _refuse_damaged(view)
-        had_image = _has_image(view)
-        repairs = _made_harmless(files, look, view, now_ns)
+        image = load_image(view.listing, Problems("report"))
+        repairs = _made_harmless(files, look, view, image, now_ns)
         if repairs:
             view = look()
             _refuse_damaged(view)
-        state = _state(view)
+        state = _state(view, image)
     state.repairs = repairs
     state.next_segment = max(ids) + 1
-    state.has_mmap_index = MMAP_INDEX_NAME in view.listing.sidecars
-    state.has_checkpoint = CHECKPOINT_NAME in view.listing.sidecars
-    state.image = "unused" if _has_image(view) else "removed" if had_image else "missing"
+    names = list_files(directory) if repairs else names
+    state.has_mmap_index, state.has_checkpoint = MMAP_INDEX_NAME in names, CHECKPOINT_NAME in names
     return state
 
 
@@ -105,22 +110,20 @@ def _views(directory: Path) -> Iterator[Callable[[], View]]:
         descriptors.close()
 
 
-def _made_harmless(files: Files, look: Callable[[], View], view: View, now_ns: int) -> list[Repair]:
-    """Whatever was left by a crash, made harmless for both engines."""
+def _made_harmless(
+    files: Files, look: Callable[[], View], view: View, image: IndexImage | None, now_ns: int
+) -> list[Repair]:
+    """Whatever was left by a crash, made harmless for both engines; what was done."""
+    directory, marker = view.listing.directory, view.listing.marker
     repairs = settle(files, view)
-    marker = view.listing.marker
     if repairs:
         view = look()
     repairs += repair(files, repairable(view), now_ns)
-    if marker is None:
+    if marker is None and (image is None or is_true(view, image)):
         return repairs
     view = look()
-    repairs += repair(files, unnumbered(view), now_ns)
-    return repairs + forget(files, view.listing.directory)
-
-
-def _has_image(view: View) -> bool:
-    return MMAP_INDEX_NAME in view.listing.sidecars or CHECKPOINT_NAME in view.listing.sidecars
+    repairs += repair(files, unnumbered(view), now_ns) + remove_images(files, directory)
+    return repairs + (forget(files, directory) if marker is not None else [])
 
 
 def _segment_id(name: str) -> int | None:
@@ -157,7 +160,7 @@ def _refuse_damaged(view: View) -> None:
         )
 
 
-def _state(view: View) -> Recovered:
+def _state(view: View, image: IndexImage | None) -> Recovered:
     state = Recovered(hidden=view.hidden, segments=len(view.segments))
     last_sequence = -1
     last_close = (0, 0)
@@ -177,7 +180,6 @@ def _state(view: View) -> Recovered:
             last_close = max(last_close, (int(rows["wall_ms"][row]), int(sequence[row])))
         _take_heads(segment, state.heads)
     state.wall_ms = max(state.wall_ms, last_close[0])
-    image = load_image(view.listing, Problems("report"))
     # Sequences that a cancelled fence hides would hide what they are given to next.
     ends = [end for _, end in view.hidden.ranges]
     state.next_sequence = max([last_sequence + 1, image.allocator if image else 0, *ends])

@@ -147,6 +147,8 @@ def _entry_pattern(version: int) -> re.Pattern[bytes]:
         "causation_id": rb"(?:\xc0|" + _ID + b")",
         "prev_hash": _HASH,
         "event_hash": b"(" + _HASH + b")",
+        "segment_id": b"(" + _UINT + b")",
+        "offset": b"(" + _UINT + b")",
         "global_sequence": b"(" + _UINT + b")",
         "receipt_extensions": b"",
     }
@@ -157,7 +159,7 @@ def _entry_pattern(version: int) -> re.Pattern[bytes]:
 
 
 class _Numbering:
-    """Reads the rows of a checkpoint and keeps the three columns of IndexImage."""
+    """Reads the rows of a checkpoint and keeps the columns of IndexImage."""
 
     def __init__(self, version: int) -> None:
         self.pattern = _entry_pattern(version)
@@ -165,7 +167,8 @@ class _Numbering:
         self.has_extensions = "receipt_extensions" in _entry_keys(version)
         self.ids: list[bytes] = []
         self.hashes: list[bytes] = []
-        self.sequences: list[int] = []
+        self.numbers: list[tuple[int, int, int]] = []
+        """Segment, offset and sequence."""
 
     def __call__(self, cur: codec.Cursor) -> None:
         codec.sequence(self._row)(cur)
@@ -174,19 +177,20 @@ class _Numbering:
         match = self.pattern.match(cur.data, cur.pos, cur.end)
         if match is None:
             values = self.read_entry(cur)
-            self._keep(values["event_id"], values["event_hash"], values["global_sequence"])
+            numbers = values["segment_id"], values["offset"], values["global_sequence"]
+            self._keep(values["event_id"], values["event_hash"], numbers)
             return
         cur.pos = match.end()
         if self.has_extensions:
             read_extensions(cur)
-        event_id, event_hash, sequence = match.groups()
-        number = sequence[0] if len(sequence) == 1 else int.from_bytes(sequence[1:], "big")
-        self._keep(event_id[2:], codec.unescape(event_hash[3:]), number)
+        event_id, event_hash, *packed = match.groups()
+        segment, offset, sequence = (one[0] if len(one) == 1 else int.from_bytes(one[1:], "big") for one in packed)
+        self._keep(event_id[2:], codec.unescape(event_hash[3:]), (segment, offset, sequence))
 
-    def _keep(self, event_id: bytes, event_hash: bytes, sequence: int) -> None:
+    def _keep(self, event_id: bytes, event_hash: bytes, numbers: tuple[int, int, int]) -> None:
         self.ids.append(event_id[::-1])
         self.hashes.append(event_hash)
-        self.sequences.append(sequence)
+        self.numbers.append(numbers)
 
 
 def decode_sequences(buf: Any) -> IndexImage:
@@ -194,13 +198,16 @@ def decode_sequences(buf: Any) -> IndexImage:
     version, cur = _open(buf)
     rows = _Numbering(version)
     body = _body_reader(version, strings=codec.skip_value, routing=codec.skip_value, entries=rows)(cur)
+    segment_id, offset, sequence = np.array(rows.numbers, np.uint64).reshape(-1, 3).T
     return IndexImage(
         allocator=body["global_sequence"],
         watermark_segment=body["watermark_segment_id"],
         watermark_offset=body["watermark_offset"],
         event_id=np.frombuffer(b"".join(rows.ids), "V16"),
         event_hash=np.frombuffer(b"".join(rows.hashes), "V32"),
-        global_sequence=np.array(rows.sequences, np.uint64),
+        global_sequence=sequence,
+        segment_id=segment_id,
+        offset=offset,
     )
 
 

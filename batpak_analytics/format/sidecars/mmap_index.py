@@ -99,6 +99,8 @@ def decode_sequences(buf: Any, crc: Callable[[Any], int] = crc32) -> IndexImage:
         event_id=rows["event_id"],
         event_hash=rows["event_hash"],
         global_sequence=rows["global_sequence"],
+        segment_id=rows["segment_id"],
+        offset=rows["offset"],
     )
 
 
