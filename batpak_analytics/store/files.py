@@ -20,8 +20,11 @@ class Files:
     """The operating system's files, called as they are; errors are its own."""
 
     def make_directory(self, path: Path) -> None:
-        """Create the directory and its parents unless they exist."""
+        """Create the directory and its parents unless they exist; their names are on disk on return."""
+        missing = [one for one in (path, *path.parents) if not one.exists()]
         path.mkdir(parents=True, exist_ok=True)
+        for one in reversed(missing):
+            self.sync_directory(one.parent)
 
     def create(self, path: Path) -> int:
         """A descriptor that appends to a new file; the name must be free."""

@@ -32,6 +32,7 @@ from batpak_analytics.store.files import Files
 from batpak_analytics.store.image import is_true, remove_images
 from batpak_analytics.store.repair import repair, repairable, unnumbered
 from batpak_analytics.store.report import Repair
+from batpak_analytics.store.torn import Torn, repair_torn, torn_segments
 
 # What a new segment behind it does not make worse.
 _HARMLESS = frozenset(("image-unusable", "coordinate", "hidden-after-compaction", "segment-name"))
@@ -118,12 +119,19 @@ def _made_harmless(
     repairs = settle(files, view)
     if repairs:
         view = look()
-    repairs += repair(files, repairable(view), now_ns)
+    repairs += repair(files, repairable(view), now_ns) + repair_torn(files, _torn(view), now_ns)
     if marker is None and (image is None or is_true(view, image)):
         return repairs
     view = look()
     repairs += repair(files, unnumbered(view), now_ns) + remove_images(files, directory)
     return repairs + (forget(files, directory) if marker is not None else [])
+
+
+def _torn(view: View) -> list[Torn]:
+    """Segments that only a look at their pages explains."""
+    plain = {segment.segment_id for segment in repairable(view)}
+    told = {one.segment for one in view.findings if one.rule not in _HARMLESS} - plain
+    return torn_segments(view, told)
 
 
 def _segment_id(name: str) -> int | None:
@@ -145,6 +153,7 @@ def _refuse_encrypted(directory: Path, names: Any) -> None:
 def _refuse_damaged(view: View) -> None:
     """Refuse what is neither harmless nor going to be made so; what stands in files that do not count is neither."""
     unfinished = {segment.segment_id for segment in repairable(view)}
+    unfinished |= {one.kept.segment.segment_id for one in _torn(view)}
     idle = {one.file.name for one in view.listing.segments} - {segment.name for segment in view.segments}
     for finding in view.findings:
         settled = finding.rule in COMPACTION_RULES or finding.file in idle or finding.segment in unfinished

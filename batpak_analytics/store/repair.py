@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -57,36 +58,56 @@ def unnumbered(view: View) -> list[SegmentRows]:
     ]
 
 
+class Contents(NamedTuple):
+    """What a repaired segment will hold: its file up to `end`, and the rows of its footer."""
+
+    segment: SegmentRows
+    rows: Any
+    strings: tuple[str, ...]
+    end: int
+
+
+def contents_of(segment: SegmentRows) -> Contents:
+    """All its committed events, with the numbers that they have now."""
+    rows = segment.rows.copy()
+    rows["global_sequence"] = segment.sequence
+    return Contents(segment, rows, segment.strings, end_of_events(segment, rows))
+
+
 def repair(files: Files, segments: list[SegmentRows], now_ns: int) -> list[Repair]:
     """Give each segment a footer, with the numbers that its events have now, and drop what stands behind them.
 
     Raises OSError where the disk does; every segment is then either as it was or repaired.
     """
     for segment in segments:
-        replace_file(files, Path(segment.path), _sound_bytes(segment, now_ns))
+        replace_file(files, Path(segment.path), sound_bytes(contents_of(segment), now_ns))
     what, why = "it was cut at its last committed event and sealed", "the writer was stopped before it could be"
     return [Repair(segment.name, what, why) for segment in segments]
 
 
-def _sound_bytes(segment: SegmentRows, now_ns: int) -> Iterator[bytes]:
-    """The segment up to its last committed event, with a footer."""
-    if len(segment.rows):
-        end = _end_of_events(segment)
-        for low in range(0, end, _PIECE_BYTES):
-            yield bytes(segment.window(low, min(low + _PIECE_BYTES, end)))
+def sound_bytes(contents: Contents, now_ns: int) -> Iterator[bytes]:
+    """The repaired file; one without events has a new header."""
+    segment, rows, strings, end = contents
+    if len(rows):
+        yield from pieces_of(segment, end)
     else:
         header = encode_segment_header(segment.segment_id, now_ns)
         yield header
         end = len(header)
-    rows = segment.rows.copy()
-    rows["global_sequence"] = segment.sequence
-    yield encode_footer(rows, segment.strings, end)
+    yield encode_footer(rows, strings, end)
 
 
-def _end_of_events(segment: SegmentRows) -> int:
-    """Where the last committed event ends, or the COMMIT behind it."""
-    last = segment.rows[-1]
-    end = int(last["offset"]) + int(last["length"])
+def pieces_of(segment: SegmentRows, end: int) -> Iterator[bytes]:
+    """The file's first `end` bytes."""
+    for low in range(0, end, _PIECE_BYTES):
+        yield bytes(segment.window(low, min(low + _PIECE_BYTES, end)))
+
+
+def end_of_events(segment: SegmentRows, rows: Any) -> int:
+    """Where the last of the rows ends, or the COMMIT behind it."""
+    if not len(rows):
+        return 0
+    end = int(rows[-1]["offset"]) + int(rows[-1]["length"])
     behind = scan_frames(segment.file, end, segment.size_bytes)
     if len(behind.offsets) and int(behind.offsets[0]) == end and behind.frames["kind"][0] == KIND_BATCH_COMMIT:
         end += int(behind.lengths[0])

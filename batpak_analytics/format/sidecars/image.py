@@ -22,8 +22,8 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class IndexImage:
-    """Just the numbering: which event has which global sequence, and stood where. Ids are little-endian, one array item a row;
-    the arrays may be views of the file's own rows.
+    """Just the numbering: which event has which global sequence, and stood where. Ids are little-endian, one item
+    a row; the arrays may be views of the file's own rows.
 
     ``allocator`` is the next sequence to assign; the watermark is the newest segment when the image was
     written and that file's size in bytes.
