@@ -42,7 +42,7 @@ def torn_segments(view: View, damaged: Collection[int | None]) -> list[Torn]:
     found = [
         _judge(segment)
         for segment in view.segments
-        if segment.segment_id in unfinished and segment.footer_state == FooterState.ABSENT
+        if segment.segment_id in unfinished and segment.footer_state != FooterState.TRUSTED
     ]
     return [one for one in found if one is not None]
 

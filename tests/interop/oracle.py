@@ -134,12 +134,17 @@ class Oracle:
         return parse_rows(self.dump_text(store, granularity))
 
     def append(self, store: Path, **options: int | str) -> Any:
-        """Add events (options: seed, events, segment_bytes, odd, end="close" | "drop" | "crash")."""
+        """Add events (options: seed, events, segment_bytes, odd, fences, shared_keys, end="close" | "drop" | ...)."""
         return self._report("append", store, *_flags(options))
 
     def compact(self, store: Path, strategy: str, **options: str) -> Any:
         """Compact by merge, retention or tombstone; the last two strike one entity (option: strike)."""
         return self._report("compact", store, "--strategy", strategy, *_flags(options))
+
+    def verify(self, store: Path) -> Any:
+        """What the engine says of all content hashes and links of a copy."""
+        with tempfile.TemporaryDirectory() as scratch:
+            return self._report("verify", copy_store(store, Path(scratch) / "copy"))
 
     def bench(self, store: Path) -> dict[str, float]:
         """Seconds the engine takes to open, query everything and get every event."""

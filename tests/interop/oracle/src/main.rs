@@ -6,6 +6,9 @@
 //! write-many DIR --from N --to N               random stores, their dumps and their histories
 //! dump DIR [--granularity 1..4]                JSON lines, one per visible event
 //! append DIR --seed N --events N               [--segment-bytes N] [--odd PERCENT] [--end close|drop|crash]
+//!                                              [--fences PERCENT] [--shared-keys N]
+//! replay DIR --script FILE                     a session given as JSON, with its clock and ids
+//! verify DIR                                   what the engine's own check of hashes and links says
 //! compact DIR --strategy merge|retention|tombstone [--strike ENTITY]
 //! bench DIR                                    seconds for open, query and get
 //! bulk DIR --events N --segment-bytes N        [--payload-bytes N] [--entities N] [--batch N] [--seed N]
@@ -29,6 +32,7 @@ mod payloads;
 mod profiles;
 mod random;
 mod receipts;
+mod replay;
 mod session;
 mod setup;
 mod typed;
@@ -106,6 +110,11 @@ fn run() -> Result<(), Failure> {
             let strategy = args.text("strategy").unwrap_or("merge");
             print(&maintain::compact(&directory, strategy, args.text("strike").unwrap_or(session::SINGLED_OUT))?)
         }
+        "replay" => {
+            let directory = args.directory()?;
+            print(&replay::run(&directory, &args.required::<PathBuf>("script")?)?)
+        }
+        "verify" => print(&maintain::verify(&args.directory()?)?),
         "bench" => print(&maintain::bench(&args.directory()?)?),
         "bulk" => bulk_command(&mut args),
         "live" => live_command(&mut args),
@@ -156,6 +165,8 @@ fn append(args: &mut Args) -> Result<(), Failure> {
         events: args.required("events")?,
         segment_bytes: args.number_or("segment-bytes", 16 << 10)?,
         odd: args.number_or("odd", 0)?,
+        fences: args.number_or("fences", 0)?,
+        shared_keys: args.number_or("shared-keys", 0)?,
         end: args.text("end").unwrap_or("close"),
     };
     print(&maintain::append(&directory, &growth)?)

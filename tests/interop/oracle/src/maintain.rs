@@ -4,10 +4,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use batpak::coordinate::Region;
+use batpak::id::{EntityIdType, EventId};
 use batpak::store::{Open, Store};
 use serde_json::{json, Value as Json};
 
 use crate::chance::Chance;
+use crate::dump::hex_id;
 use crate::session::{compact as run_compaction, Mix, Session};
 use crate::setup::{granularity_of, Setup};
 use crate::Failure;
@@ -24,17 +26,26 @@ pub struct Growth<'a> {
     pub segment_bytes: u64,
     /// Percent of payloads that are hard to hold; some of them make a later compaction give up.
     pub odd: u64,
+    /// Percent of the steps that are a visibility fence, kept or taken back.
+    pub fences: u64,
+    /// The idempotency keys 1 to this are used by every session and by others; each but the first use is answered.
+    pub shared_keys: u128,
     pub end: &'a str,
 }
 
 pub fn append(directory: &Path, growth: &Growth<'_>) -> Result<Json, Failure> {
-    let Growth { seed, events, segment_bytes, odd, end } = *growth;
+    let Growth { seed, events, segment_bytes, odd, fences, shared_keys, end } = *growth;
     let store = open(directory, segment_bytes)?;
     let mut chance = Chance::new(seed, u64::MAX);
-    let mut session = Session::new(&store, &mut chance, Mix { lanes: 10, odd, ..Mix::RICH });
+    let keys = if shared_keys > 0 { 60 } else { Mix::RICH.keys };
+    let mut session = Session::new(&store, &mut chance, Mix { lanes: 10, odd, keys, ..Mix::RICH })
+        .with_keys((1..=shared_keys).collect());
     let before = session.known.len();
     while session.known.len() < before + events {
-        if session.chance.percent(10) {
+        if fences > 0 && session.chance.percent(fences) {
+            let cancel = session.chance.percent(50);
+            session.fence(cancel)?
+        } else if session.chance.percent(10) {
             session.batch(false)?
         } else {
             session.append()?
@@ -51,6 +62,19 @@ pub fn append(directory: &Path, growth: &Growth<'_>) -> Result<Json, Failure> {
         other => return Err(Failure::usage(format!("--end {other} is none of close, drop, crash"))),
     }
     Ok(report)
+}
+
+/// What the engine's own check of all hashes and links says.
+pub fn verify(directory: &Path) -> Result<Json, Failure> {
+    let setup = Setup { granularity: granularity_of(directory)?, ..Setup::default() };
+    let store = Store::open_read_only(setup.config(directory)).map_err(Failure::open)?;
+    let report = store.verify_chain()?;
+    let ids = |ids: &[EventId]| ids.iter().map(|id| hex_id(id.as_u128())).collect::<Vec<_>>();
+    Ok(json!({
+        "events_checked": report.events_checked,
+        "content_hash_mismatches": ids(&report.content_hash_mismatches),
+        "dangling_links": ids(&report.dangling_links),
+    }))
 }
 
 pub fn compact(directory: &Path, strategy: &str, strike: &str) -> Result<Json, Failure> {
