@@ -8,7 +8,7 @@ interval. A row whose interval meets a hidden range is hidden and reported: to s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -132,7 +132,7 @@ class _Run:
 def _counted_runs(scans: list[SegmentScan], sequences: list[Any], sources: list[Any]) -> list[_Run]:
     runs: list[_Run] = []
     parts: list[tuple[int, slice]] = []
-    lost = last = 0
+    since = last = 0
     for index, source in enumerate(sources):
         counted = source == SYNTHESISED
         edges = [0, *(np.flatnonzero(np.diff(counted.astype(np.int8))) + 1).tolist(), len(counted)]
@@ -144,8 +144,8 @@ def _counted_runs(scans: list[SegmentScan], sequences: list[Any], sources: list[
                 last = int(sequences[index][stop - 1])
             elif parts:
                 runs.append(_Run(parts, int(sequences[index][start]) - last - 1))
-                parts, lost = [], 0
-        lost += scans[index].lost_bytes
-    if parts:
-        runs.append(_Run(parts, lost // SMALLEST_EVENT_BYTES))
+                parts, since = [], index
+    # Behind the last known number only what was lost in front of an event can have moved its number.
+    lost = list(accumulate((scan.lost_bytes for scan in scans[since:]), initial=0))
+    runs += [_Run([part], lost[part[0] - since + 1] // SMALLEST_EVENT_BYTES) for part in parts]
     return [run for run in runs if run.slack]

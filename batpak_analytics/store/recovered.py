@@ -22,13 +22,15 @@ from batpak_analytics.format.layout import (
     KIND_CLOSE_COMPLETED,
     MARKER_NAME,
     MMAP_INDEX_NAME,
+    VISIBILITY_NAME,
     FooterState,
 )
 from batpak_analytics.format.segment import parse_file_name
+from batpak_analytics.format.sidecars import visibility
 from batpak_analytics.format.sidecars.image import IndexImage
-from batpak_analytics.format.sidecars.visibility import HiddenRanges
+from batpak_analytics.format.sidecars.visibility import HiddenRanges, below
 from batpak_analytics.store.compaction import COMPACTION_RULES, forget, settle
-from batpak_analytics.store.files import Files
+from batpak_analytics.store.files import Files, replace_file
 from batpak_analytics.store.image import is_true, remove_images
 from batpak_analytics.store.repair import repair, repairable, unnumbered
 from batpak_analytics.store.report import Repair
@@ -88,8 +90,9 @@ def recover(directory: Path, files: Files, now_ns: int) -> Recovered:
         if repairs:
             view = look()
             _refuse_damaged(view)
+            image = load_image(view.listing, Problems("report"))
         state = _state(view, image)
-    state.repairs = repairs
+    state.repairs = repairs + _reveal_what_is_next(files, directory, state)
     state.next_segment = max(ids) + 1
     names = list_files(directory) if repairs else names
     state.has_mmap_index, state.has_checkpoint = MMAP_INDEX_NAME in names, CHECKPOINT_NAME in names
@@ -189,10 +192,23 @@ def _state(view: View, image: IndexImage | None) -> Recovered:
             last_close = max(last_close, (int(rows["wall_ms"][row]), int(sequence[row])))
         _take_heads(segment, state.heads)
     state.wall_ms = max(state.wall_ms, last_close[0])
-    # Sequences that a cancelled fence hides would hide what they are given to next.
-    ends = [end for _, end in view.hidden.ranges]
-    state.next_sequence = max([last_sequence + 1, image.allocator if image else 0, *ends])
+    state.next_sequence = max(last_sequence + 1, image.allocator if image else 0)
     return state
+
+
+def _reveal_what_is_next(files: Files, directory: Path, state: Recovered) -> list[Repair]:
+    """Take sequences that no event has yet out of the hidden ranges: what they are given to would be born hidden.
+
+    A power cut can take cancelled events and leave their ranges (trap T9); a retention moves the numbers down and
+    leaves the ranges (sidecars spec 21.2). To begin above them instead would not last: a frame does not hold its
+    number, and without a footer the next open counts without gaps.
+    """
+    clipped = below(state.hidden, state.next_sequence)
+    if clipped == state.hidden:
+        return []
+    replace_file(files, directory / VISIBILITY_NAME, [visibility.encode(clipped)])
+    state.hidden = clipped
+    return [Repair(VISIBILITY_NAME, f"sequences from {state.next_sequence} on are not hidden", "no event has them yet")]
 
 
 def _take_heads(segment: SegmentRows, heads: dict[tuple[str, int], Head]) -> None:

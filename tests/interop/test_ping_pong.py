@@ -144,6 +144,9 @@ class Game:
         """By the reference."""
         strategy = self.chance.choice(["merge", "tombstone", "retention"])
         self.oracle.compact(self.path, strategy)
+        if strategy == "retention":
+            # It moves the numbers down and leaves the hidden ranges: its next events would be born hidden.
+            Store.open(self.path).close()
         return strategy
 
     def compaction_killed(self) -> str:

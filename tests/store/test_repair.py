@@ -88,6 +88,30 @@ def test_failed_batch_in_the_middle_swallows_no_later_event(tmp_path: Path) -> N
         assert reader.view.segments[0].footer_state == "trusted"
 
 
+@pytest.mark.parametrize("crash", [True, False])
+def test_events_are_not_born_hidden_after_cancelled_ones_were_lost(tmp_path: Path, crash: bool) -> None:
+    """Trap T9: a power cut took the events of a cancelled fence, and left the ranges that hide their numbers."""
+    store = Store.open(tmp_path)
+    first = store.append("e", "s", KIND, 1)
+    fence = store.begin_fence()
+    lost = [fence.submit("e", "s", KIND, number, lane=number % 2) for number in range(5)]
+    fence.cancel()
+    store.drop()
+    segment = tmp_path / "000001.fbat"
+    segment.write_bytes(segment.read_bytes()[: lost[0].offset])
+    with Store.open(tmp_path) as store:
+        assert "visibility_ranges.fbv" in [one.file for one in store.open_report.repairs]
+        added = [store.append("e", "s", KIND, number) for number in range(5)]
+        store.sync()
+        if crash:
+            frames = (tmp_path / "000002.fbat").read_bytes()
+    if crash:
+        (tmp_path / "000002.fbat").write_bytes(frames)
+    with Store.open(tmp_path) as store:
+        assert store.open_report.repairs == ()
+    assert {first.event_id, *(one.event_id for one in added)} <= set(ids(tmp_path))
+
+
 def test_reader_of_the_torn_file_goes_on_reading_it(tmp_path: Path) -> None:
     frames, _ = crashed(tmp_path)
     (tmp_path / "000001.fbat").write_bytes(frames[:-20])

@@ -64,6 +64,18 @@ def normalise(ranges: Iterable[Range]) -> Ranges:
     return tuple(merged)
 
 
+def below(hidden: HiddenRanges, end: int) -> HiddenRanges:
+    """The ranges without the sequences from `end` on."""
+    lanes = {lane: _below(ranges, end) for lane, ranges in hidden.lane_ranges.items()}
+    return HiddenRanges(
+        _below(hidden.ranges, end), MappingProxyType({lane: ranges for lane, ranges in lanes.items() if ranges})
+    )
+
+
+def _below(ranges: Ranges, end: int) -> Ranges:
+    return tuple((start, min(stop, end)) for start, stop in ranges if start < end)
+
+
 _read_ranges = codec.sequence(codec.Struct("a range", {"start": codec.read_u64, "end": codec.read_u64}))
 _read_body = codec.Struct(
     "the hidden ranges",
