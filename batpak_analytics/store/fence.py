@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from batpak_analytics.errors import StoreClosedError
 from batpak_analytics.format.sidecars.visibility import HiddenRanges, Range, normalise
 from batpak_analytics.model import Receipt
 
@@ -61,8 +62,14 @@ class Fence:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._ended:
+        if self._ended:
+            return
+        try:
             self._end(keep=kind is None)
+        except StoreClosedError:
+            if kind is None:
+                raise
+            # The store stopped in the block, and the exception of the block says why.
 
 
 def hidden_with(hidden: HiddenRanges, written: Sequence[Range]) -> HiddenRanges:

@@ -41,7 +41,14 @@ class Store:
         self._payloads.validate(config.payload_validation, stacklevel=4)
         self._files = files
         self._writer: Writer | None = None
-        files.make_directory(path)
+        try:
+            files.make_directory(path)
+        except OSError as error:
+            raise WriteFailedError(
+                f"{path} could not be created durably ({error.strerror or error}). Nothing was written; free or "
+                f"replace the disk, or give another directory.",
+                path=path,
+            ) from error
         self._path = path.resolve()
         self._held: int | None = files.lock(self._path / layout.LOCK_NAME)
         try:

@@ -246,6 +246,10 @@ class Failing(Files):
         self._meet()
         super().rename(source, target)
 
+    def remove(self, path: Path) -> None:
+        self._meet()
+        super().remove(path)
+
 
 def write_until_it_fails(path: Path, files: Failing) -> list[Receipt]:
     kept = []
@@ -254,9 +258,15 @@ def write_until_it_fails(path: Path, files: Failing) -> list[Receipt]:
     except WriteFailedError:
         return []
     try:
-        for number in range(6):
+        for number in range(3):
             kept.append(store.append("e", "s", KIND, number))
             kept += store.append_batch([BatchItem("f", "s", KIND, number), BatchItem("e", "s", KIND, -number)])
+            with store.begin_fence() as fence:
+                one = fence.submit("g", "s", KIND, number, idempotency_key=number + 1)
+                many = fence.submit_batch([BatchItem("g", "s", KIND, number), BatchItem("e", "s", KIND, number)])
+                if number % 2:
+                    fence.cancel()
+            kept += [] if number % 2 else [one, *many]
         store.close()
     except WriteFailedError as error:
         durable = -1 if error.durable_sequence is None else error.durable_sequence
@@ -271,15 +281,18 @@ def test_a_failure_of_any_call_keeps_what_was_promised(tmp_path: Path) -> None:
     calm = Failing()
     write_until_it_fails(tmp_path / "calm", calm)
     assert calm.calls > 40
-    for at in range(1, calm.calls + 1):
-        path = tmp_path / str(at)
+    for at, sticky in [*((at, False) for at in range(1, calm.calls + 1)), *((at, True) for at in (9, 30, 55, 80))]:
+        path = tmp_path / f"{at}{sticky}"
         files = Failing()
-        files.at = at
+        files.at, files.sticky = at, sticky
         kept = write_until_it_fails(path, files)
         with Store.open(path) as store:
             store.append("e", "s", KIND, "after")
-        ids = {row["event_id"] for row in rows(path)}
+        found = rows(path)
+        ids = {row["event_id"] for row in found}
         assert {one.event_id for one in kept} <= ids, f"failing call {at}"
+        places = {row["event_id"]: row["global_sequence"] for row in found}
+        assert all(places[one.event_id] == one.global_sequence for one in kept)
         assert not [one for one in bp.open_reader(path).check() if one.severity != "info"]
 
 

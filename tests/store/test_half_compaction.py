@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 import batpak_analytics as bp
-from batpak_analytics.errors import MarkerCorruptError, StoreNeedsRepairError
+from batpak_analytics.errors import MarkerCorruptError, StoreNeedsRepairError, WriteFailedError
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.files import Files
 from batpak_analytics.store.store import Store
@@ -137,12 +138,12 @@ class Dying(Files):
 def test_repair_that_is_cut_short_anywhere_is_begun_again(tmp_path: Path, strategy: str) -> None:
     path = written(tmp_path / "store")
     for number, step in enumerate(steps(Compaction(path, strategy))):
-        if step == "done":
-            break
-        for at in range(1, 100):
+        if step == "done" or step in ("written 0", "written 20"):
+            continue
+        before = shown(path)
+        for at in range(1, 100, 1 if step in ("moved", "source removed") else 5):
             state = tmp_path / f"{number}-{at}"
             shutil.copytree(path, state)
-            before = shown(state)
             try:
                 Store.open(state, files=Dying(at)).close()
             except Dying.Died:
@@ -152,6 +153,36 @@ def test_repair_that_is_cut_short_anywhere_is_begun_again(tmp_path: Path, strate
                 break
         else:
             pytest.fail("a repair takes fewer calls than that")
+
+
+class Refusing(Dying):
+    """A disk that refuses from its call number `at` on."""
+
+    def _meet(self) -> None:
+        try:
+            super()._meet()
+        except Dying.Died as error:
+            raise OSError(errno.ENOSPC, "No space left on device") from error
+
+
+def test_disk_that_fails_while_a_compaction_is_settled_costs_nothing(tmp_path: Path) -> None:
+    path = written(tmp_path / "store")
+    for number, step in enumerate(steps(Compaction(path, "merge"))):
+        if step not in ("moved", "source removed"):
+            continue
+        before = shown(path)
+        for at in range(1, 60, 2):
+            state = tmp_path / f"{number}-{at}"
+            shutil.copytree(path, state)
+            try:
+                Store.open(state, files=Refusing(at)).close()
+            except WriteFailedError as error:
+                assert "No space left" in str(error)
+                assert [one for one in shown(state) if one in before] == before
+                assert_settled(state, before)
+            else:
+                break
+        assert at > 15
 
 
 def test_output_that_holds_what_its_sources_do_not_is_kept(tmp_path: Path) -> None:
