@@ -170,7 +170,12 @@ class Store:
         """
         draft = self._draft(BatchItem(entity, scope, kind, payload, **options))
         with self._lock:
-            return self._running().append(draft, expected_clock, fence=fence)
+            writer = self._running()
+            try:
+                return writer.append(draft, expected_clock, fence=fence)
+            except BaseException as error:
+                _stop_if_interrupted(writer, error)
+                raise
 
     def append_typed(
         self,
@@ -196,7 +201,12 @@ class Store:
         """
         drafts = [self._draft(item) for item in items]
         with self._lock:
-            return self._running().append_batch(drafts, fence)
+            writer = self._running()
+            try:
+                return writer.append_batch(drafts, fence)
+            except BaseException as error:
+                _stop_if_interrupted(writer, error)
+                raise
 
     def _draft(self, item: BatchItem) -> Draft:
         return make_draft(item, self._config.append_max_bytes, self._payloads)
@@ -214,7 +224,12 @@ class Store:
     def end_fence(self, fence: Fence, *, keep: bool) -> None:
         """What `Fence.commit` and `Fence.cancel` do."""
         with self._lock:
-            self._running().end_fence(fence, keep=keep)
+            writer = self._running()
+            try:
+                writer.end_fence(fence, keep=keep)
+            except BaseException as error:
+                _stop_if_interrupted(writer, error)
+                raise
 
     def sync(self) -> None:
         """Return when every event appended so far, by any thread, is on disk. Raises `WriteFailedError`."""
@@ -246,6 +261,9 @@ class Store:
                         writer.cancel_fence()
                         if say_so:
                             _append_closing(writer)
+                except BaseException as error:
+                    _stop_if_interrupted(writer, error)
+                    raise
                 finally:
                     stopped = writer.stopped
                     writer.finish()
@@ -292,6 +310,12 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({str(self._path)!r}{'' if self._writer else ', closed'})"
+
+
+def _stop_if_interrupted(writer: Writer, error: BaseException) -> None:
+    """Stop a writer that an exception from outside met, such as an interrupt: it may stand between any two steps."""
+    if not isinstance(error, BatpakError):
+        writer.interrupt(error)
 
 
 def _append_closing(writer: Writer) -> None:

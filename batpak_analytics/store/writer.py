@@ -353,6 +353,17 @@ class Writer:
             self._history.record(event, receipt)
         return receipt
 
+    def interrupt(self, error: BaseException) -> None:
+        """Stop for good: an exception from outside came in the middle of a call, and how far that was is not known."""
+        if self._stopped is None:
+            self._stopped = WriteFailedError(
+                f"{type(error).__name__} came in the middle of a call. The next open shows whether its events are "
+                f"kept; those of earlier calls are. The writer has stopped: open the store again.",
+                durable_sequence=self.durable_sequence,
+                written_sequence=self.last_sequence,
+                path=self._directory,
+            )
+
     @contextmanager
     def _disk(self, what: str) -> Iterator[None]:
         """Stop for good when the disk fails: what a failed sync left behind cannot be known without a new open."""

@@ -296,6 +296,48 @@ def test_a_failure_of_any_call_keeps_what_was_promised(tmp_path: Path) -> None:
         assert not [one for one in bp.open_reader(path).check() if one.severity != "info"]
 
 
+class Interrupted(Failing):
+    """A process in which Ctrl-C is pressed in the middle of the call with number `at`."""
+
+    def _meet(self) -> None:
+        try:
+            super()._meet()
+        except OSError:
+            raise KeyboardInterrupt from None
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        try:
+            self._meet()
+        except KeyboardInterrupt:
+            os.write(descriptor, data[: len(data) // 2])
+            raise
+        return os.write(descriptor, data)
+
+
+def test_interrupt_in_the_middle_of_any_call_costs_no_event(tmp_path: Path) -> None:
+    """In a notebook an append is interrupted, and the next cell goes on with the same store."""
+    for at in range(1, 60):
+        path = tmp_path / str(at)
+        files, kept = Interrupted(), []
+        store = Store.open(path, config=StoreConfig(segment_max_bytes=1500, sync=2), files=files)
+        files.calls, files.at = 0, at
+        for number in range(6):
+            try:
+                kept.append(store.append("e", "s", KIND, number))
+                kept += store.append_batch([BatchItem("f", "s", KIND, number), BatchItem("e", "s", KIND, -number)])
+            except (KeyboardInterrupt, StoreClosedError):
+                continue
+        try:
+            store.close()
+        except KeyboardInterrupt:
+            store.close()
+        with Store.open(path) as again:
+            again.append("e", "s", KIND, "after")
+        places = {row["event_id"]: row["global_sequence"] for row in rows(path)}
+        assert all(places[one.event_id] == one.global_sequence for one in kept), f"interrupted call {at}"
+        assert not [one for one in bp.open_reader(path).check() if one.severity != "info"]
+
+
 unicode_text = st.text(st.characters(exclude_categories=["Cs"]))
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | st.floats(allow_nan=False) | unicode_text,
