@@ -47,10 +47,10 @@ class State:
         return not self.pending and all(self.files[one].durable == self.files[one].now for one in self.names.values())
 
     def after_power_cut(self, chance: random.Random, path: Path) -> Path:
-        """One of the directories that may be left, written to `path`."""
+        """One of the directories that may be left, written to `path`, which is empty or missing."""
         share = chance.choice([0.0, 0.5, 1.0])
         names = applied(self.names, tuple(change for change in self.pending if chance.random() < share))
-        path.mkdir()
+        path.mkdir(exist_ok=True)
         for name, number in names.items():
             (path / name).write_bytes(left_of(self.files[number], chance))
         return path

@@ -1,7 +1,8 @@
-"""Any history of appends, batches, retries, crashes and reopens agrees with a plain list."""
+"""Any history of appends, batches, fences, retries, crashes, power cuts and reopens agrees with a plain list."""
 
 from __future__ import annotations
 
+import random
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import batpak_analytics as bp
+from batpak_analytics.engine.filesystem import DescriptorCache
+from batpak_analytics.engine.view import build_view
+from tests.store.power import Power
+from tests.store.test_power_cut import die
 
 KIND = 0x1001
 entities = st.sampled_from(["order:1", "order:2", "user"])
@@ -28,6 +33,8 @@ class Known:
     lane: int
     number: int
     clock: int
+    sequence: int
+    hidden: bool = False
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -38,18 +45,26 @@ class StoreMachine(RuleBasedStateMachine):
         self.path = Path(tempfile.mkdtemp(prefix="batpak-machine-"))
         self.events: list[Known] = []
         self.used: dict[int, int] = {}
+        self.durable = 0
+        """How many of the events are surely on disk."""
         self.store: bp.Store
 
     @initialize(bytes_=st.sampled_from([1, 2_000, 1 << 20]), sync=st.sampled_from([1, 3, "always", "batch"]))
     def begin(self, bytes_: int, sync: int | str) -> None:
         self.config = bp.StoreConfig(segment_max_bytes=bytes_, sync=sync)  # type: ignore[arg-type]
-        self.store = bp.Store.open(self.path, config=self.config)
+        self._open()
+
+    def _open(self) -> None:
+        self.files = Power(self.path)
+        self.store = bp.Store.open(self.path, config=self.config, files=self.files)
 
     def _next_clock(self, entity: str, lane: int) -> int:
         return sum((one.entity, one.lane) == (entity, lane) for one in self.events)
 
-    def _add(self, entity: str, lane: int, number: int) -> None:
-        self.events.append(Known(entity, lane, number, self._next_clock(entity, lane)))
+    def _add(self, entity: str, lane: int, number: int, receipt: bp.Receipt, *, hidden: bool = False) -> None:
+        clock = self._next_clock(entity, lane)
+        assert receipt.clock == clock
+        self.events.append(Known(entity, lane, number, clock, receipt.global_sequence, hidden))
 
     @rule(entity=entities, lane=lanes, number=numbers, key=keys)
     def append(self, entity: str, lane: int, number: int, key: int | None) -> None:
@@ -62,7 +77,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert receipt.clock == self._next_clock(entity, lane)
         if key is not None:
             self.used[key] = len(self.events)
-        self._add(entity, lane, number)
+        self._add(entity, lane, number, receipt)
 
     @rule(items=st.lists(st.tuples(entities, lanes, numbers), max_size=5))
     def append_batch(self, items: list[tuple[str, int, int]]) -> None:
@@ -70,29 +85,53 @@ class StoreMachine(RuleBasedStateMachine):
             [bp.BatchItem(entity, "s", KIND, {"n": number}, lane=lane) for entity, lane, number in items]
         )
         assert all(one.durable for one in receipts)
-        for item in items:
-            self._add(*item)
+        for item, receipt in zip(items, receipts, strict=True):
+            self._add(*item, receipt)
+
+    @rule(items=st.lists(st.tuples(entities, lanes, numbers), min_size=1, max_size=4), keep=st.booleans())
+    def fence(self, items: list[tuple[str, int, int]], keep: bool) -> None:
+        fence = self.store.begin_fence()
+        receipts = [fence.submit(entity, "s", KIND, {"n": number}, lane=lane) for entity, lane, number in items]
+        fence.commit() if keep else fence.cancel()
+        for item, receipt in zip(items, receipts, strict=True):
+            self._add(*item, receipt, hidden=not keep)
 
     @rule(entity=entities, lane=lanes, offset=st.sampled_from([-1, 0, 1]))
     def append_expecting(self, entity: str, lane: int, offset: int) -> None:
         clock = self._next_clock(entity, lane) - 1
         try:
-            self.store.append(entity, "s", KIND, {"n": 0}, lane=lane, expected_clock=clock + offset)
+            receipt = self.store.append(entity, "s", KIND, {"n": 0}, lane=lane, expected_clock=clock + offset)
         except bp.ClockMismatchError:
             assert offset
         else:
             assert not offset
-            self._add(entity, lane, 0)
+            self._add(entity, lane, 0, receipt)
 
     @rule()
     def close_and_reopen(self) -> None:
         self.store.close()
-        self.store = bp.Store.open(self.path, config=self.config)
+        self._open()
 
     @rule()
     def drop_and_reopen(self) -> None:
         self.store.drop()
-        self.store = bp.Store.open(self.path, config=self.config)
+        self._open()
+
+    @rule(seed=st.integers(0, 1 << 32))
+    def power_cut_and_reopen(self, seed: int) -> None:
+        """What was said to be on disk is left, and perhaps some of what followed: no gap, no half batch."""
+        die(self.store)
+        left = Path(tempfile.mkdtemp(prefix="batpak-machine-"))
+        self.files.now.after_power_cut(random.Random(seed), left)
+        shutil.rmtree(self.path)
+        self.path = left
+        self._open()
+        view = build_view(self.path, "report", DescriptorCache(), {})
+        count = sum(int((segment.rows["kind"] == KIND).sum()) for segment in view.segments)
+        assert self.durable <= count <= len(self.events)
+        assert count == len(self.events) or not any(one.hidden for one in self.events[count:])
+        del self.events[count:]
+        self.used = {key: at for key, at in self.used.items() if at < count}
 
     @rule(torn=st.binary(max_size=40))
     def crash_and_reopen(self, torn: bytes) -> None:
@@ -105,16 +144,20 @@ class StoreMachine(RuleBasedStateMachine):
         last = max(left.glob("*.fbat"))
         with last.open("ab") as segment:
             segment.write(b"\x00\x00\x02\x00" + torn)
-        self.store = bp.Store.open(self.path, config=self.config)
+        self._open()
 
     @invariant()
     def store_holds_the_list(self) -> None:
         columns = ["entity", "lane", "clock", "global_sequence", "payload.n"]
         rows = bp.scan_batpak(self.path, columns=columns).to_arrow().to_pylist() if self.events else []
-        found = [Known(row["entity"], row["lane"], row["payload.n"], row["clock"]) for row in rows]
-        assert found == self.events
-        sequences = [row["global_sequence"] for row in rows]
+        found = [
+            Known(row["entity"], row["lane"], row["payload.n"], row["clock"], row["global_sequence"]) for row in rows
+        ]
+        assert found == [one for one in self.events if not one.hidden]
+        sequences = [one.sequence for one in self.events]
         assert sequences == sorted(set(sequences))
+        last = self.store.durable_sequence
+        self.durable = sum(last is not None and one.sequence <= last for one in self.events)
 
     def teardown(self) -> None:
         self.store.close()
