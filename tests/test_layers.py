@@ -20,7 +20,7 @@ LAYERS: dict[str, set[str]] = {
     "format": {"errors", "model"},
     "kernels": {"errors", "model", "format"},
     "engine": {"errors", "model", "format", "kernels"},
-    "payloads": {"errors", "model", "format"},
+    "payloads": {"errors", "model", "format", "kernels"},
     "store": {"errors", "model", "format", "kernels", "engine", "payloads"},
     "arrow": {"errors", "model", "format", "kernels", "engine"},
     "frames": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow"},

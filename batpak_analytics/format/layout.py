@@ -176,6 +176,7 @@ FLAG_REPLAY: Final = 0x08
 MAX_COORDINATE_PART: Final = 1024
 MAX_BATCH_RECOVERY_ITEMS: Final = 1_000_000
 MAX_EXTENSION_KEY: Final = 256
+MAX_PAYLOAD_DEPTH: Final = 256  # of what is encoded here: the reference has no limit of its own below MAX_NESTING
 BATCH_ENTITY: Final = "_batch"
 BATCH_SCOPE: Final = "_system"
 LIFECYCLE_ENTITY: Final = "batpak:store"

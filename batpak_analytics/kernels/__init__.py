@@ -17,8 +17,11 @@ from typing import Any, Final
 
 from batpak_analytics.errors import PerformanceWarning
 from batpak_analytics.format.blake3 import hash_spans
+from batpak_analytics.format.digest import content_hash, hash_rows
+from batpak_analytics.format.framing import put_frame
 from batpak_analytics.format.gather import Form, Job, Part, gather_rows, used_strings
 from batpak_analytics.format.hexadecimal import write_hex
+from batpak_analytics.format.packing import pack_plain
 from batpak_analytics.format.payload import (
     MALFORMED,
     MISSING,
@@ -72,13 +75,17 @@ __all__ = [
     "Taken",
     "check_frames",
     "column_stats",
+    "content_hash",
     "differing_rows",
     "gather_rows",
     "hash_spans",
+    "hash_rows",
     "intern_strings",
     "locate_fields",
     "match_rows",
+    "pack_plain",
     "parse_frames",
+    "put_frame",
     "survey_rows",
     "take_binary",
     "take_bool",
@@ -106,6 +113,9 @@ _KERNELS: Final = {
     "gather": ("gather_rows", "used_strings"),
     "hexadecimal": ("write_hex",),
     "blake3": ("hash_spans",),
+    "digest": ("content_hash", "hash_rows"),
+    "packing": ("pack_plain",),
+    "framing": ("put_frame",),
     "fields": ("locate_fields",),
     "columns": (
         "column_stats",
@@ -147,7 +157,7 @@ def _choose() -> dict[str, Any]:
             return functions
         reason = "they are not built. Install a C compiler (gcc or clang), then reinstall batpak-analytics."
     warnings.warn(
-        f"batpak_analytics reads without its compiled kernels, 100 times slower: {reason}",
+        f"batpak_analytics works without its compiled kernels, up to 100 times slower: {reason}",
         PerformanceWarning,
         stacklevel=2,
     )

@@ -9,3 +9,4 @@ cdef void check_places(
     unsigned char* statuses,
     Py_ssize_t count,
 ) except *
+cdef unsigned int crc_of(const unsigned char* data, unsigned long long at, unsigned long long size) noexcept nogil

@@ -85,10 +85,8 @@ def _crc_step(crc: u32, data: p_bytes, at: u64) -> u32:
     )
 
 
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def _crc(data: p_bytes, at: u64, size: u64) -> u32:
+def crc_of(data, at, size):
+    """The CRC of ``data[at:at + size]``."""
     crc: u32 = ~cython.cast(u32, 0)
     end: u64 = at + size
     while end - at >= 8:
@@ -211,7 +209,7 @@ def _check_each(
     good: cython.bint
     for i in range(count):
         if statuses[i] == PENDING:
-            good = _crc(data, offsets[i] + 8, lengths[i] - 8) == _be32(data, offsets[i] + 4)
+            good = crc_of(data, offsets[i] + 8, lengths[i] - 8) == _be32(data, offsets[i] + 4)
             statuses[i] = OK if good else BAD_CRC
 
 

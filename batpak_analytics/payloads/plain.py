@@ -8,9 +8,8 @@ from typing import Any
 import msgpack
 
 from batpak_analytics.errors import AppendRefusedError
-from batpak_analytics.format.layout import I64_MIN, U64_MAX
-
-MAX_DEPTH = 256
+from batpak_analytics.format.layout import I64_MIN, MAX_PAYLOAD_DEPTH, U64_MAX
+from batpak_analytics.kernels import pack_plain
 
 
 def encode_payload(value: Any) -> bytes:
@@ -19,7 +18,8 @@ def encode_payload(value: Any) -> bytes:
     Takes None, bool, int, float, str, list, tuple, dict and dataclass instances; raises `AppendRefusedError` for
     anything else, naming the place. NaN and infinities stay what they are (0.9.0 reads them as null).
     """
-    return pack(plain(value, "payload", 0))
+    packed = pack_plain(value)
+    return pack(plain(value, "payload", 0)) if packed is None else packed
 
 
 def pack(value: Any) -> bytes:
@@ -60,8 +60,8 @@ def checked_int(value: int, place: str) -> int:
 
 def check_depth(place: str, depth: int) -> None:
     """Raise for a container that is too deep inside others."""
-    if depth == MAX_DEPTH:
-        raise AppendRefusedError(f"{place[:80]} is more than {MAX_DEPTH} containers deep. Flatten the payload.")
+    if depth == MAX_PAYLOAD_DEPTH:
+        raise AppendRefusedError(f"{place[:80]} is more than {MAX_PAYLOAD_DEPTH} containers deep. Flatten the payload.")
 
 
 def sorted_keys(value: dict[Any, Any], place: str) -> list[str]:

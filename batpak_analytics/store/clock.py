@@ -6,8 +6,13 @@ import os
 from collections.abc import Callable
 
 from batpak_analytics.errors import AppendRefusedError
+from batpak_analytics.format.layout import ID_SIZE
 
-_MS_BITS = 48
+_MS_MASK = (1 << 48) - 1
+_RANDOM_BYTES = 10
+_RANDOM_BITS = 8 * _RANDOM_BYTES
+_VERSION = 7 << 76 | 2 << 62
+_RANDOM_MASK = ~(0xF << 76 | 3 << 62)
 
 
 class MonotoneClock:
@@ -28,7 +33,5 @@ class MonotoneClock:
 
 def new_id(now_us: int) -> bytes:
     """A UUIDv7: 48 bits of milliseconds, the rest random. Two of one millisecond have no order."""
-    random = bytearray(os.urandom(10))
-    random[0] = 0x70 | random[0] & 0x0F
-    random[2] = 0x80 | random[2] & 0x3F
-    return (now_us // 1000 & (1 << _MS_BITS) - 1).to_bytes(6, "big") + bytes(random)
+    milliseconds = (now_us // 1000 & _MS_MASK) << _RANDOM_BITS
+    return (milliseconds | _VERSION | int.from_bytes(os.urandom(_RANDOM_BYTES)) & _RANDOM_MASK).to_bytes(ID_SIZE)

@@ -15,6 +15,8 @@ _CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _FILE_MODE = 0o666
 
+Buffer = bytes | bytearray | memoryview
+
 
 class Files:
     """The operating system's files, called as they are; errors are its own."""
@@ -100,11 +102,13 @@ class Files:
         return descriptor
 
 
-def write_all(files: Files, descriptor: int, data: bytes) -> None:
+def write_all(files: Files, descriptor: int, data: Buffer) -> None:
     """Append all of `data`, however little the system takes at a time."""
-    view = memoryview(data)
-    while view:
-        view = view[files.write(descriptor, view) :]
+    with memoryview(data) as whole:
+        done = 0
+        while done < whole.nbytes:
+            with whole[done:] as rest:
+                done += files.write(descriptor, rest)
 
 
 def replace_file(files: Files, path: Path, pieces: Iterable[bytes]) -> None:

@@ -21,8 +21,9 @@ from batpak_analytics.format import layout
 from batpak_analytics.format.sidecars import idempotency
 from batpak_analytics.format.sidecars.idempotency import IdempotencyEntry
 from batpak_analytics.format.survey import id_words
-from batpak_analytics.model import Event, Receipt
+from batpak_analytics.model import Receipt
 from batpak_analytics.store.files import Files, replace_file
+from batpak_analytics.store.items import Draft
 
 
 class IdempotencyKey(bytes):
@@ -101,15 +102,14 @@ class KeyHistory:
         if self._stored is not None:
             self._since.add(event_id)
 
-    def record(self, event: Event, receipt: Receipt) -> None:
+    def record(self, draft: Draft, receipt: Receipt, prev_hash: bytes) -> None:
         """Keep the key of an event that was appended with one."""
-        chain = event.hash_chain
-        assert chain is not None
-        key = event.event_id
+        key = receipt.event_id
         self._receipts[key] = receipt
         self._entries[key] = IdempotencyEntry(
-            key, key, receipt.global_sequence, receipt.segment_id, receipt.offset, receipt.length, event.content_hash,
-            chain.prev_hash, event.entity, event.scope, event.kind, receipt.global_sequence, False, event.extensions,
+            key, key, receipt.global_sequence, receipt.segment_id, receipt.offset, receipt.length,
+            receipt.content_hash, prev_hash, draft.entity, draft.scope, draft.kind, receipt.global_sequence, False,
+            draft.extensions,
         )  # fmt: skip
 
     def save(self, files: Files) -> None:

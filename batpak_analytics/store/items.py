@@ -82,10 +82,14 @@ class Draft(NamedTuple):
 
 def make_draft(item: BatchItem, max_bytes: int, registry: PayloadRegistry) -> Draft:
     """The item, checked by the reference's rules; raises `AppendRefusedError` with the first that it breaks."""
-    check_part("entity", item.entity)
-    check_part("scope", item.scope)
-    for name, most in _INTEGERS:
-        _check_integer(name, getattr(item, name), most)
+    if not (type(item.entity) is str and item.entity in _sound_parts):
+        check_part("entity", item.entity)
+    if not (type(item.scope) is str and item.scope in _sound_parts):
+        check_part("scope", item.scope)
+    _check_integer("lane", item.lane, layout.U32_MAX)
+    _check_integer("depth", item.depth, layout.U32_MAX)
+    _check_integer("flags", item.flags, layout.U8_MAX)
+    _check_integer("payload_version", item.payload_version, layout.U16_MAX)
     _check_extensions(item.extensions)
     kind, version, payload = _encoded(item, registry)
     size = len(payload) + (len(encode_extensions(item.extensions)) if item.extensions else 0)
@@ -106,12 +110,9 @@ def make_draft(item: BatchItem, max_bytes: int, registry: PayloadRegistry) -> Dr
     )  # fmt: skip
 
 
-_INTEGERS = (
-    ("lane", layout.U32_MAX),
-    ("depth", layout.U32_MAX),
-    ("flags", layout.U8_MAX),
-    ("payload_version", layout.U16_MAX),
-)
+# A store has few entities and scopes for its events: those that were checked are not checked again.
+_sound_parts: set[str] = set()
+_MOST_PARTS = 1 << 16
 
 
 def check_part(name: str, text: str) -> None:
@@ -135,9 +136,19 @@ def check_part(name: str, text: str) -> None:
         part = found.group()
         what = _WHY_FORBIDDEN.get(part, "a control character")
         raise AppendRefusedError(f"{name} {text!r} holds {part!r}, {what}. Use ':' between parts.")
+    if len(_sound_parts) == _MOST_PARTS:
+        _sound_parts.clear()
+    _sound_parts.add(text)
 
 
-def _checked_kind(kind: int) -> EventKind:
+_sound_kinds: dict[int, EventKind] = {}
+
+
+def checked_kind(kind: int) -> EventKind:
+    """The kind; raises for one that only batpak itself may append."""
+    known = _sound_kinds.get(kind) if type(kind) in (int, EventKind) else None
+    if known is not None:
+        return known
     _check_integer("kind", kind, layout.U16_MAX)
     checked = EventKind(kind)
     if checked.is_reserved:
@@ -145,6 +156,7 @@ def _checked_kind(kind: int) -> EventKind:
             f"Kind {checked} is reserved: categories 0x0 and 0xD belong to batpak. Use 0x1000 to 0xCFFF or 0xE000 up.",
             actual=kind,
         )
+    _sound_kinds[int(kind)] = checked
     return checked
 
 
@@ -188,7 +200,7 @@ def _encoded(item: BatchItem, registry: PayloadRegistry) -> tuple[EventKind, int
         return _typed(item, registry)
     if item.kind is None:
         raise TypeError("raw is given without a kind. Pass the kind of the event that the bytes are the payload of.")
-    kind = _checked_kind(item.kind)
+    kind = checked_kind(item.kind)
     return kind, item.payload_version, _stored_payload(item)
 
 

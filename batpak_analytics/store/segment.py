@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,7 @@ import numpy as np
 from batpak_analytics.format import layout
 from batpak_analytics.format.footer import encode_footer
 from batpak_analytics.format.segment import canonical_name, encode_segment_header
-from batpak_analytics.model import Event
-from batpak_analytics.store.files import Files, write_all
-
-_ROW = struct.Struct("<16sIIHQIII32s32sQIQ16s16s")
+from batpak_analytics.store.files import Buffer, Files, write_all
 
 
 class ActiveSegment:
@@ -42,7 +38,7 @@ class ActiveSegment:
             files.close(self._descriptor)
             raise
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Buffer) -> int:
         """Append all of `data` and return the offset it begins at."""
         write_all(self._files, self._descriptor, data)
         offset = self.size
@@ -57,19 +53,13 @@ class ActiveSegment:
         """Return when everything written is on disk."""
         self._files.sync(self._descriptor)
 
-    def record(self, event: Event, offset: int, length: int, sequence: int) -> None:
-        """Remember the footer row of a committed event."""
-        chain = event.hash_chain
-        assert chain is not None
-        position = event.position
-        self._rows += _ROW.pack(
-            event.event_id[::-1], self._string(event.entity), self._string(event.scope), event.kind,
-            position.wall_ms, position.clock, position.lane, position.depth, chain.prev_hash, chain.event_hash,
-            offset, length, sequence, event.correlation_id[::-1], (event.causation_id or layout.ZERO_ID)[::-1],
-        )  # fmt: skip
-
-    def _string(self, text: str) -> int:
+    def string(self, text: str) -> int:
+        """The number of an entity or scope in the footer's table."""
         return self._strings.setdefault(text, len(self._strings))
+
+    def record(self, rows: Buffer) -> None:
+        """Remember the footer rows of committed events."""
+        self._rows += rows
 
     def seal(self) -> None:
         """Sync the frames, then write the footer and sync that: a footer on disk proves the frames are."""

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
-from blake3 import blake3
-
+from batpak_analytics import kernels
 from batpak_analytics.errors import (
     AppendRefusedError,
     ClockMismatchError,
@@ -19,14 +18,15 @@ from batpak_analytics.errors import (
     WriteFailedError,
 )
 from batpak_analytics.format import layout
-from batpak_analytics.format.event import encode_event
+from batpak_analytics.format.event import encode_event, encode_extensions
 from batpak_analytics.format.frame import encode_frame
+from batpak_analytics.format.framing import NO_EXTENSIONS
 from batpak_analytics.format.sidecars import visibility
-from batpak_analytics.model import Event, EventKind, HashChain, Position, Receipt
+from batpak_analytics.model import Event, EventKind, Position, Receipt
 from batpak_analytics.store.clock import MonotoneClock, new_id
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.fence import Fence, hidden_with
-from batpak_analytics.store.files import Files, replace_file
+from batpak_analytics.store.files import Buffer, Files, replace_file
 from batpak_analytics.store.idempotency import KeyHistory
 from batpak_analytics.store.items import Draft, PriorItem
 from batpak_analytics.store.recovered import Head, Recovered
@@ -35,11 +35,33 @@ from batpak_analytics.store.segment import ActiveSegment
 NO_EVENTS = -1
 
 
-class Framed(NamedTuple):
-    """An event with its bytes, ready to be written."""
+class Placed(NamedTuple):
+    """One event of a write: what its receipt says, and what its key remembers."""
 
-    event: Event
-    frame: bytes
+    event_id: bytes
+    sequence: int
+    clock: int
+    lane: int
+    event_hash: bytes
+    prev_hash: bytes
+    offset: int
+    length: int
+
+
+class Unit:
+    """What is written at once: one event, or a batch. Nothing of it counts before the writer commits it."""
+
+    __slots__ = ("events", "frames", "heads", "rows", "wall_ms")
+
+    def __init__(self) -> None:
+        self.frames = bytearray()
+        self.rows = bytearray()
+        """Rows of the footer."""
+        self.events: list[Placed] = []
+        self.heads: dict[tuple[str, int], Head] = {}
+        """The heads that it leaves."""
+        self.wall_ms = 0
+        """That of its last event."""
 
 
 class Writer:
@@ -58,6 +80,7 @@ class Writer:
         self._durable = state.next_sequence
         self._hidden = state.hidden
         self._fence: Fence | None = None
+        self._sync_every = config.sync_every
         self._unsynced = 0
         self._stopped: WriteFailedError | None = None
         self.wall_ms = state.wall_ms
@@ -98,50 +121,64 @@ class Writer:
 
         A key that was used gives the receipt of then, whatever the clock is now (trap T28).
         """
-        self._require_running()
-        self._check_fence(fence)
+        if self._stopped is not None or fence is not self._fence:
+            self._refuse(fence)
         known = self._replayed(draft.key)
         if known is not None:
             return known
-        self._check_clock(draft, expected_clock)
+        if expected_clock is not None:
+            self._check_clock(draft, expected_clock)
+        cause = draft.causation
+        if isinstance(cause, PriorItem):
+            raise AppendRefusedError("PriorItem names an item of a batch. Pass the id of the cause.")
         now = self._clock() if at_us is None else at_us
-        framed = self._framed(draft, draft.key or new_id(now), draft.causation, now, self._heads)
         self._rotate_if_full()
-        with self._disk("writing one event"):
-            offset = self._segment.write(framed.frame)
-        (place,) = self._commit([framed], offset)
+        unit = Unit()
+        placed = self._place(unit, draft, draft.key or new_id(now), cause, now)
+        try:
+            self._segment.write(unit.frames)
+        except OSError as error:
+            self._stop("writing one event", error)
+        self._commit(unit)
         self._unsynced += 1
-        every = self._config.sync_every
-        if every is not None and self._unsynced >= every:
+        if self._sync_every is not None and self._unsynced >= self._sync_every:
             self.sync()
-        return self._receipt(framed.event, place, keyed=remember or draft.key is not None)
+        return self._receipt(draft, placed, keyed=remember or draft.key is not None)
 
     def append_batch(self, drafts: Sequence[Draft], fence: Fence | None = None) -> list[Receipt]:
         """Write all or nothing, in one segment, on disk when this returns."""
-        self._require_running()
-        self._check_fence(fence)
+        if self._stopped is not None or fence is not self._fence:
+            self._refuse(fence)
         self._check_batch(drafts)
         known = self._replayed_batch(drafts)
         if known is not None or not drafts:
             return known or []
         now = self._clock()
-        framed = self._framed_batch(drafts, now)
-        begin = _marker(layout.KIND_BATCH_BEGIN, self._next, self._clock(), len(drafts))
-        commit = _marker(layout.KIND_BATCH_COMMIT, self._next, self._clock(), 0)
+        ids = [draft.key or new_id(now) for draft in drafts]
+        causes = [_cause(draft, index, ids) for index, draft in enumerate(drafts)]
         self._rotate_if_full()
+        unit = Unit()
+        unit.frames += _marker(layout.KIND_BATCH_BEGIN, self._next, self._clock(), len(drafts))
+        for draft, event_id, cause in zip(drafts, ids, causes, strict=True):
+            self._place(unit, draft, event_id, cause, now)
+        unit.frames += _marker(layout.KIND_BATCH_COMMIT, self._next, self._clock(), 0)
+        self._write_batch(unit.frames)
+        self._commit(unit)
+        self._unsynced = 0
+        self._durable = self._next
+        keyed = drafts[0].key is not None
+        return [self._receipt(draft, placed, keyed=keyed) for draft, placed in zip(drafts, unit.events, strict=True)]
+
+    def _write_batch(self, frames: Buffer) -> None:
+        """Markers and events, on disk; where that fails, all of them are cut off."""
         with self._disk("writing a batch"):
-            offset = self._segment.write(b"".join([begin, *(one.frame for one in framed), commit]))
+            offset = self._segment.write(frames)
             try:
                 self._segment.sync()
             except OSError:
                 # Nothing of a batch counts before it is on disk.
                 self._segment.size = offset
                 raise
-        places = self._commit(framed, offset + len(begin))
-        self._unsynced = 0
-        self._durable = self._next
-        keyed = drafts[0].key is not None
-        return [self._receipt(one.event, place, keyed=keyed) for one, place in zip(framed, places, strict=True)]
 
     def begin_fence(self, fence: Fence) -> None:
         """From here on take only what is submitted to this fence."""
@@ -166,6 +203,11 @@ class Writer:
         """End the fence that is open, if one is."""
         if self._fence is not None:
             self.end_fence(self._fence, keep=False)
+
+    def _refuse(self, fence: Fence | None) -> None:
+        """Raise for a writer that has stopped, or for a fence that is not the open one."""
+        self._require_running()
+        self._check_fence(fence)
 
     def _check_fence(self, fence: Fence | None) -> None:
         if fence is self._fence:
@@ -207,10 +249,10 @@ class Writer:
                 path=self._directory,
             ) from self._stopped
 
-    def _check_clock(self, draft: Draft, expected: int | None) -> None:
+    def _check_clock(self, draft: Draft, expected: int) -> None:
         head = self._heads.get((draft.entity, draft.lane))
         actual = NO_EVENTS if head is None else head.clock
-        if expected is not None and expected != actual:
+        if expected != actual:
             raise ClockMismatchError(
                 f"The latest clock of {draft.entity!r} on lane {draft.lane} is {actual}, not {expected} "
                 f"({NO_EVENTS} means no events). Nothing was written; read the lane again and decide anew.",
@@ -259,60 +301,31 @@ class Writer:
                     actual=actual,
                 )
 
-    def _framed_batch(self, drafts: Sequence[Draft], now: int) -> list[Framed]:
-        """The events of a batch: each follows the heads that those in front of it leave."""
-        heads = _Ahead(self._heads)
-        ids = [draft.key or new_id(self._clock()) for draft in drafts]
-        framed = []
-        for index, draft in enumerate(drafts):
-            cause = draft.causation
-            if isinstance(cause, PriorItem):
-                if not 0 <= cause.index < index:
-                    raise AppendRefusedError(
-                        f"Item {index} names item {cause.index} as its cause. A cause comes before its effect.",
-                        actual=cause.index,
-                    )
-                cause = ids[cause.index]
-            one = self._framed(draft, ids[index], cause, now, heads)
-            heads[draft.entity, draft.lane] = _head_of(one.event)
-            framed.append(one)
-        return framed
-
-    def _framed(
-        self,
-        draft: Draft,
-        event_id: bytes,
-        cause: bytes | PriorItem | None,
-        now_us: int,
-        heads: dict[tuple[str, int], Head],
-    ) -> Framed:
-        if isinstance(cause, PriorItem):
-            raise AppendRefusedError("PriorItem names an item of a batch. Pass the id of the cause.")
-        head = heads.get((draft.entity, draft.lane))
-        clock = 0 if head is None else head.clock + 1
-        if clock > layout.U32_MAX:
-            raise AppendRefusedError(f"{draft.entity!r} has used every clock of lane {draft.lane}. Use another lane.")
-        wall_ms = max(now_us // 1000, head.wall_ms if head else 0)
-        event_hash = blake3(draft.payload).digest()
-        event = Event(
-            event_id=event_id,
-            correlation_id=draft.correlation_id or event_id,
-            causation_id=cause,
-            timestamp_us=now_us,
-            position=Position(wall_ms, 0, draft.depth, draft.lane, clock),
-            payload_size=len(draft.payload),
-            kind=draft.kind,
-            flags=draft.flags,
-            content_hash=event_hash,
-            payload_version=draft.payload_version,
-            payload_encryption=None,
-            payload=draft.payload,
-            hash_chain=HashChain(head.event_hash if head else layout.ZERO_HASH, event_hash),
-            entity=draft.entity,
-            scope=draft.scope,
-            extensions=draft.extensions,
-        )
-        return Framed(event, encode_frame(encode_event(event)))
+    def _place(self, unit: Unit, draft: Draft, event_id: bytes, cause: bytes | None, now_us: int) -> Placed:
+        """Add an event to what will be written: its clock and link, its frame, its footer row."""
+        lane = draft.entity, draft.lane
+        head = unit.heads.get(lane) or self._heads.get(lane)
+        clock, wall_ms, prev_hash = 0, now_us // 1000, layout.ZERO_HASH
+        if head is not None:
+            clock, wall_ms, prev_hash = head.clock + 1, max(wall_ms, head.wall_ms), head.event_hash
+            if clock > layout.U32_MAX:
+                raise AppendRefusedError(
+                    f"{draft.entity!r} has used every clock of lane {draft.lane}. Use another lane."
+                )
+        segment = self._segment
+        event_hash = kernels.content_hash(draft.payload)
+        offset, sequence = segment.size + len(unit.frames), self._next + len(unit.events)
+        length = kernels.put_frame(
+            unit.frames, unit.rows, event_id, draft.correlation_id or event_id, cause, now_us, wall_ms, draft.depth,
+            draft.lane, clock, draft.kind, draft.flags, draft.payload_version, draft.payload, prev_hash, event_hash,
+            draft.entity, draft.scope, encode_extensions(draft.extensions) if draft.extensions else NO_EXTENSIONS,
+            segment.string(draft.entity), segment.string(draft.scope), offset, sequence,
+        )  # fmt: skip
+        unit.heads[lane] = Head(wall_ms, clock, event_hash)
+        unit.wall_ms = wall_ms
+        placed = Placed(event_id, sequence, clock, draft.lane, event_hash, prev_hash, offset, length)
+        unit.events.append(placed)
+        return placed
 
     def _rotate_if_full(self) -> None:
         """Seal before creating: a crash between leaves every segment but the last with a footer."""
@@ -328,29 +341,24 @@ class Writer:
             self._segment.close()
             self._segment = following
 
-    def _commit(self, framed: Sequence[Framed], offset: int) -> list[tuple[int, int, int]]:
-        """Give written events their sequences; (sequence, offset, length) of each."""
-        places = []
-        for event, frame in framed:
-            self._segment.record(event, offset, len(frame), self._next)
-            self._heads[event.entity, event.position.lane] = _head_of(event)
-            places.append((self._next, offset, len(frame)))
-            self.wall_ms = event.position.wall_ms
-            if self._fence is not None:
-                self._fence.written.append((self._next, event.position.lane))
-            self._next += 1
-            offset += len(frame)
-        return places
+    def _commit(self, unit: Unit) -> None:
+        """From here on the events that were written count."""
+        self._segment.record(unit.rows)
+        self._heads.update(unit.heads)
+        self.wall_ms = unit.wall_ms
+        if self._fence is not None:
+            self._fence.written += [(placed.sequence, placed.lane) for placed in unit.events]
+        self._next += len(unit.events)
 
-    def _receipt(self, event: Event, place: tuple[int, int, int], *, keyed: bool) -> Receipt:
-        sequence, offset, length = place
+    def _receipt(self, draft: Draft, placed: Placed, *, keyed: bool) -> Receipt:
+        event_id, sequence, clock, lane, event_hash, prev_hash, offset, length = placed
         receipt = Receipt(
-            event.event_id, sequence, event.position.clock, event.position.lane, event.content_hash,
-            self._segment.segment_id, offset, length, sequence < self._durable,
+            event_id, sequence, clock, lane, event_hash, self._segment.segment_id, offset, length,
+            sequence < self._durable,
         )  # fmt: skip
-        self._history.note(event.event_id)
+        self._history.note(event_id)
         if keyed:
-            self._history.record(event, receipt)
+            self._history.record(draft, receipt, prev_hash)
         return receipt
 
     def interrupt(self, error: BaseException) -> None:
@@ -370,8 +378,11 @@ class Writer:
         try:
             yield
         except OSError as error:
-            self._stopped = self._failure(what, error)
-            raise self._stopped from error
+            self._stop(what, error)
+
+    def _stop(self, what: str, error: OSError) -> NoReturn:
+        self._stopped = self._failure(what, error)
+        raise self._stopped from error
 
     def _failure(self, what: str, error: OSError) -> WriteFailedError:
         segment = getattr(self, "_segment", None)
@@ -396,23 +407,16 @@ class Writer:
         )
 
 
-class _Ahead(dict[tuple[str, int], Head]):
-    """Heads as a batch under way moves them; those it has not touched are the store's."""
-
-    def __init__(self, settled: dict[tuple[str, int], Head]) -> None:
-        super().__init__()
-        self._settled = settled
-
-    def __missing__(self, key: tuple[str, int]) -> Head:
-        return self._settled[key]
-
-    def get(self, key: tuple[str, int], default: Head | None = None) -> Head | None:  # type: ignore[override]
-        """The newer of both."""
-        return super().get(key) or self._settled.get(key, default)
-
-
-def _head_of(event: Event) -> Head:
-    return Head(event.position.wall_ms, event.position.clock, event.content_hash)
+def _cause(draft: Draft, index: int, ids: Sequence[bytes]) -> bytes | None:
+    """The id of the cause of the batch item at `index`."""
+    cause = draft.causation
+    if not isinstance(cause, PriorItem):
+        return cause
+    if not 0 <= cause.index < index:
+        raise AppendRefusedError(
+            f"Item {index} names item {cause.index} as its cause. A cause comes before its effect.", actual=cause.index
+        )
+    return ids[cause.index]
 
 
 def _marker(kind: int, batch: int, now_us: int, count: int) -> bytes:
