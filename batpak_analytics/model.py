@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 T = TypeVar("T")
 Severity = Literal["info", "warning", "error"]
@@ -173,8 +173,7 @@ class Finding:
     action: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Where an appended event stands. `durable` is True when it was on disk as the receipt was given.
 
     `replayed` is True where the idempotency key had been used: it is the receipt of that append, and nothing was

@@ -10,6 +10,7 @@ from batpak_analytics.format.layout import ID_SIZE
 
 _MS_MASK = (1 << 48) - 1
 _RANDOM_BYTES = 10
+_IDS_AT_ONCE = 256
 _RANDOM_BITS = 8 * _RANDOM_BYTES
 _VERSION = 7 << 76 | 2 << 62
 _RANDOM_MASK = ~(0xF << 76 | 3 << 62)
@@ -31,7 +32,23 @@ class MonotoneClock:
         return self._last
 
 
-def new_id(now_us: int) -> bytes:
-    """A UUIDv7: 48 bits of milliseconds, the rest random. Two of one millisecond have no order."""
-    milliseconds = (now_us // 1000 & _MS_MASK) << _RANDOM_BITS
-    return (milliseconds | _VERSION | int.from_bytes(os.urandom(_RANDOM_BYTES)) & _RANDOM_MASK).to_bytes(ID_SIZE)
+class IdSource:
+    """UUIDv7s: 48 bits of milliseconds, the rest random. Two of one millisecond have no order.
+
+    Random bytes are taken from the system many at a time; so a source is not for a child that was forked.
+    """
+
+    def __init__(self) -> None:
+        self._random = b""
+        self._at = 0
+
+    def __call__(self, now_us: int) -> bytes:
+        """One id."""
+        at = self._at
+        random = self._random[at : at + _RANDOM_BYTES]
+        if not random:
+            at, self._random = 0, os.urandom(_RANDOM_BYTES * _IDS_AT_ONCE)
+            random = self._random[:_RANDOM_BYTES]
+        self._at = at + _RANDOM_BYTES
+        milliseconds = (now_us // 1000 & _MS_MASK) << _RANDOM_BITS
+        return (milliseconds | _VERSION | int.from_bytes(random) & _RANDOM_MASK).to_bytes(ID_SIZE)

@@ -104,11 +104,9 @@ class Files:
 
 def write_all(files: Files, descriptor: int, data: Buffer) -> None:
     """Append all of `data`, however little the system takes at a time."""
-    with memoryview(data) as whole:
-        done = 0
-        while done < whole.nbytes:
-            with whole[done:] as rest:
-                done += files.write(descriptor, rest)
+    view = memoryview(data)
+    while view:
+        view = view[files.write(descriptor, view) :]
 
 
 def replace_file(files: Files, path: Path, pieces: Iterable[bytes]) -> None:

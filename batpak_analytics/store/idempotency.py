@@ -7,7 +7,6 @@ included; a key whose event is in the store is found there even when that file i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,7 +89,7 @@ class KeyHistory:
                 key, entry.global_sequence, None, None, entry.content_hash, entry.segment_id, entry.offset,
                 entry.length, True,
             )  # fmt: skip
-        return None if found is None else replace(found, replayed=True)
+        return None if found is None else found._replace(replayed=True)
 
     def _among_events(self, key: bytes) -> Receipt | None:
         if self._stored is None or key in self._since:

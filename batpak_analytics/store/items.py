@@ -31,7 +31,7 @@ class PriorItem:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every append, and that would take three times as long
 class BatchItem:
     """One event to append.
 

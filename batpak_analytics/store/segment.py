@@ -25,7 +25,8 @@ class ActiveSegment:
         self.size = 0
         self._files = files
         self._rows = bytearray()
-        self._strings: dict[str, int] = {}
+        self.strings: dict[str, int] = {}
+        """The number of each entity and scope in the footer's table."""
         newborn = directory / f"{layout.TEMPORARY_PREFIX}{segment_id:06}"
         newborn.unlink(missing_ok=True)
         self._descriptor = files.create(newborn)
@@ -53,10 +54,6 @@ class ActiveSegment:
         """Return when everything written is on disk."""
         self._files.sync(self._descriptor)
 
-    def string(self, text: str) -> int:
-        """The number of an entity or scope in the footer's table."""
-        return self._strings.setdefault(text, len(self._strings))
-
     def record(self, rows: Buffer) -> None:
         """Remember the footer rows of committed events."""
         self._rows += rows
@@ -65,7 +62,7 @@ class ActiveSegment:
         """Sync the frames, then write the footer and sync that: a footer on disk proves the frames are."""
         self.sync()
         rows = np.frombuffer(bytes(self._rows), layout.FOOTER_DTYPE)
-        self.write(encode_footer(rows, list(self._strings), self.size))
+        self.write(encode_footer(rows, list(self.strings), self.size))
         self.sync()
 
     def close(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -23,7 +22,7 @@ from batpak_analytics.format.frame import encode_frame
 from batpak_analytics.format.framing import NO_EXTENSIONS
 from batpak_analytics.format.sidecars import visibility
 from batpak_analytics.model import Event, EventKind, Position, Receipt
-from batpak_analytics.store.clock import MonotoneClock, new_id
+from batpak_analytics.store.clock import IdSource, MonotoneClock
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.fence import Fence, hidden_with
 from batpak_analytics.store.files import Buffer, Files, replace_file
@@ -76,6 +75,7 @@ class Writer:
         self._config = config
         self._heads = state.heads
         self._clock = MonotoneClock(config.clock)
+        self._new_id = IdSource()
         self._next = state.next_sequence
         self._durable = state.next_sequence
         self._hidden = state.hidden
@@ -134,7 +134,7 @@ class Writer:
         now = self._clock() if at_us is None else at_us
         self._rotate_if_full()
         unit = Unit()
-        placed = self._place(unit, draft, draft.key or new_id(now), cause, now)
+        placed = self._place(unit, draft, draft.key or self._new_id(now), cause, now)
         try:
             self._segment.write(unit.frames)
         except OSError as error:
@@ -154,7 +154,7 @@ class Writer:
         if known is not None or not drafts:
             return known or []
         now = self._clock()
-        ids = [draft.key or new_id(now) for draft in drafts]
+        ids = [draft.key or self._new_id(now) for draft in drafts]
         causes = [_cause(draft, index, ids) for index, draft in enumerate(drafts)]
         self._rotate_if_full()
         unit = Unit()
@@ -262,7 +262,7 @@ class Writer:
 
     def _replayed(self, key: bytes | None) -> Receipt | None:
         known = None if key is None else self._history.find(key)
-        return None if known is None else replace(known, durable=known.global_sequence < self._durable)
+        return None if known is None else known._replace(durable=known.global_sequence < self._durable)
 
     def _replayed_batch(self, drafts: Sequence[Draft]) -> list[Receipt] | None:
         """The receipts of a batch whose keys were all used, None where none was; a part of a batch is refused."""
@@ -312,14 +312,15 @@ class Writer:
                 raise AppendRefusedError(
                     f"{draft.entity!r} has used every clock of lane {draft.lane}. Use another lane."
                 )
-        segment = self._segment
+        segment, strings = self._segment, self._segment.strings
         event_hash = kernels.content_hash(draft.payload)
         offset, sequence = segment.size + len(unit.frames), self._next + len(unit.events)
         length = kernels.put_frame(
             unit.frames, unit.rows, event_id, draft.correlation_id or event_id, cause, now_us, wall_ms, draft.depth,
             draft.lane, clock, draft.kind, draft.flags, draft.payload_version, draft.payload, prev_hash, event_hash,
             draft.entity, draft.scope, encode_extensions(draft.extensions) if draft.extensions else NO_EXTENSIONS,
-            segment.string(draft.entity), segment.string(draft.scope), offset, sequence,
+            strings.setdefault(draft.entity, len(strings)), strings.setdefault(draft.scope, len(strings)), offset,
+            sequence,
         )  # fmt: skip
         unit.heads[lane] = Head(wall_ms, clock, event_hash)
         unit.wall_ms = wall_ms

@@ -29,7 +29,7 @@ from batpak_analytics.format.event import decode_event, encode_event
 from batpak_analytics.format.frame import encode_frame, read_frame
 from batpak_analytics.model import Receipt
 from batpak_analytics.payloads.plain import encode_payload
-from batpak_analytics.store.clock import MonotoneClock, new_id
+from batpak_analytics.store.clock import IdSource, MonotoneClock
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.files import Files
 from batpak_analytics.store.items import BatchItem, PriorItem
@@ -401,10 +401,11 @@ def test_clock_never_goes_back_and_ids_are_uuid7() -> None:
     readings = iter([5_000, 3_000, 7_000])
     clock = MonotoneClock(lambda: next(readings))
     assert [clock(), clock(), clock()] == [5_000, 5_000, 7_000]
+    new_id = IdSource()
     made = new_id(1_700_000_000_123_456)
     assert int.from_bytes(made[:6], "big") == 1_700_000_000_123
     assert made[6] >> 4 == 7 and made[8] >> 6 == 2
-    assert len({new_id(0) for _ in range(100)}) == 100
+    assert len({new_id(0) for _ in range(1000)}) == 1000
 
 
 @pytest.mark.parametrize(
