@@ -18,7 +18,7 @@ from typing import Any, Final
 from batpak_analytics.errors import PerformanceWarning
 from batpak_analytics.format.blake3 import hash_spans
 from batpak_analytics.format.digest import content_hash, hash_rows
-from batpak_analytics.format.framing import put_frame
+from batpak_analytics.format.framing import put_frame, put_frames
 from batpak_analytics.format.gather import Form, Job, Part, gather_rows, used_strings
 from batpak_analytics.format.hexadecimal import write_hex
 from batpak_analytics.format.packing import pack_plain
@@ -54,6 +54,7 @@ from batpak_analytics.format.rows import (
     walk_frames,
 )
 from batpak_analytics.format.survey import Matched, Survey, match_rows, survey_rows
+from batpak_analytics.format.tabular import pack_rows
 
 __all__ = [
     "COMPILED",
@@ -84,8 +85,10 @@ __all__ = [
     "locate_fields",
     "match_rows",
     "pack_plain",
+    "pack_rows",
     "parse_frames",
     "put_frame",
+    "put_frames",
     "survey_rows",
     "take_binary",
     "take_bool",
@@ -115,7 +118,8 @@ _KERNELS: Final = {
     "blake3": ("hash_spans",),
     "digest": ("content_hash", "hash_rows"),
     "packing": ("pack_plain",),
-    "framing": ("put_frame",),
+    "tabular": ("pack_rows",),
+    "framing": ("put_frame", "put_frames"),
     "fields": ("locate_fields",),
     "columns": (
         "column_stats",

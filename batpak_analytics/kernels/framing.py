@@ -5,14 +5,18 @@ Every key of a frame is a literal here, with the tags around it, in the layout o
 
 from __future__ import annotations
 
+from typing import Any
+
 import cython
 from cython.cimports.batpak_analytics.kernels.emit import put_ints, put_text, put_uint
 from cython.cimports.batpak_analytics.kernels.walk import crc_of
+from cython.cimports.batpak_analytics.kernels.wire import start_of
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_Resize
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING
 from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize
-from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.libc.string import memcmp, memcpy, memset
 
+from batpak_analytics.format.framing import check_events
 from batpak_analytics.format.layout import FOOTER_ENTRY_SIZE, MAX_FRAME_PAYLOAD
 
 p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
@@ -26,6 +30,8 @@ u16 = cython.typedef(cython.ushort)
 FIXED = cython.declare(index, 640)  # at least what a frame has beside payload, names and extensions: 566
 LIMIT = cython.declare(index, MAX_FRAME_PAYLOAD)
 ROW = cython.declare(index, FOOTER_ENTRY_SIZE)
+ZERO_ID = cython.declare(cython.uchar[16])
+memset(ZERO_ID, 0, 16)
 
 Fields = cython.struct(
     event_id=p_bytes,
@@ -54,6 +60,7 @@ Fields = cython.struct(
     offset=u64,
     sequence=u64,
 )
+Name = cython.struct(text=p_bytes, size=index, number=u32)
 p_fields = cython.typedef(cython.pointer[Fields])
 
 
@@ -251,3 +258,128 @@ def put_frame(
     PyByteArray_Resize(rows, first_row + ROW)
     put_row(cython.cast(p_out, PyByteArray_AS_STRING(rows)) + first_row, cython.address(f), length)
     return length
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _put_all(
+    out: p_out,
+    rows: p_out,
+    payloads: p_bytes,
+    offsets: cython.const[cython.longlong][::1],
+    hashes: cython.const[cython.uchar][:, ::1],
+    event_ids: cython.const[cython.uchar][:, ::1],
+    correlation_ids: cython.const[cython.uchar][:, ::1],
+    causation_ids: cython.const[cython.uchar][:, ::1],
+    kinds: cython.const[u16][::1],
+    entities: cython.const[u32][::1],
+    scopes: cython.const[u32][::1],
+    names: cython.pointer[Name],
+    scope_names: cython.pointer[Name],
+    f: p_fields,
+    clocks: cython.longlong[::1],
+    walls: u64[::1],
+    latest: cython.uchar[:, ::1],
+) -> index:
+    """Every frame and row; `f` has what they share, the first offset and the first sequence. The bytes written."""
+    i: index
+    lane: index
+    at: index = 0
+    length: index
+    now_ms: u64 = f.timestamp_us // 1000
+    for i in range(kinds.shape[0]):
+        lane = entities[i]
+        if walls[lane] < now_ms:
+            walls[lane] = now_ms
+        clocks[lane] += 1
+        f.wall_ms = walls[lane]
+        f.clock = cython.cast(u32, clocks[lane])
+        f.event_id = cython.address(event_ids[i, 0])
+        f.correlation_id = cython.address(correlation_ids[i, 0])
+        f.causation_id = cython.address(causation_ids[i, 0])
+        if memcmp(f.causation_id, ZERO_ID, 16) == 0:
+            f.causation_id = cython.NULL
+        f.kind = kinds[i]
+        f.payload = payloads + offsets[i]
+        f.payload_size = offsets[i + 1] - offsets[i]
+        f.event_hash = cython.address(hashes[i, 0])
+        f.prev_hash = cython.address(latest[lane, 0])
+        f.entity, f.entity_size, f.entity_index = names[lane].text, names[lane].size, names[lane].number
+        f.scope = scope_names[scopes[i]].text
+        f.scope_size = scope_names[scopes[i]].size
+        f.scope_index = scope_names[scopes[i]].number
+        length = put_event(out + at, f)
+        put_row(rows + i * ROW, f, length)
+        memcpy(cython.address(latest[lane, 0]), f.event_hash, 32)
+        at += length
+        f.offset += length
+        f.sequence += 1
+    return at
+
+
+@cython.cfunc
+def _names(storage: bytearray, names: object, numbers: cython.const[u32][::1]) -> cython.pointer[Name]:
+    """The names as C has them, in `storage`; their text lives as long as they do."""
+    k: index
+    text: str
+    out: cython.pointer[Name]
+    PyByteArray_Resize(storage, (len(names) + 1) * cython.sizeof(Name))
+    out = cython.cast(cython.pointer[Name], PyByteArray_AS_STRING(storage))
+    for k in range(len(names)):
+        text = names[k]
+        out[k].text = _utf8(text, cython.address(out[k].size))
+        out[k].number = numbers[k]
+    return out
+
+
+def put_frames(frames: bytearray, rows: bytearray, events: Any, lanes: Any, start: Any) -> None:
+    """See ``format.framing.put_frames``."""
+    check_events(events, lanes, start)
+    f: Fields
+    first: index = len(frames)
+    first_row: index = len(rows)
+    count: index = events.count
+    room: index = count * FIXED + 2 * (events.offsets[count] - events.offsets[0])
+    payloads: cython.const[cython.uchar][::1] = events.payloads
+    entity_storage: bytearray = bytearray()
+    scope_storage: bytearray = bytearray()
+    names: cython.pointer[Name] = _names(entity_storage, events.entity_names, start.entities)
+    scope_names: cython.pointer[Name] = _names(scope_storage, events.scope_names, start.scopes)
+    room += _taken(names, events.entities) + _taken(scope_names, events.scopes)
+    f.timestamp_us, f.offset, f.sequence = start.timestamp_us, start.offset, start.sequence
+    f.depth = f.lane = f.flags = f.payload_version = 0
+    f.extensions = cython.cast(p_bytes, cython.cast(p_text, b"\x80"))
+    f.extensions_size = 1
+    PyByteArray_Resize(frames, first + room)
+    PyByteArray_Resize(rows, first_row + count * ROW)
+    out: p_out = cython.cast(p_out, PyByteArray_AS_STRING(frames)) + first
+    row_out: p_out = cython.cast(p_out, PyByteArray_AS_STRING(rows)) + first_row
+    offsets: cython.const[cython.longlong][::1] = events.offsets
+    hashes: cython.const[cython.uchar][:, ::1] = events.hashes
+    event_ids: cython.const[cython.uchar][:, ::1] = events.event_ids
+    correlation_ids: cython.const[cython.uchar][:, ::1] = events.correlation_ids
+    causation_ids: cython.const[cython.uchar][:, ::1] = events.causation_ids
+    kinds: cython.const[u16][::1] = events.kinds
+    entities: cython.const[u32][::1] = events.entities
+    scopes: cython.const[u32][::1] = events.scopes
+    clocks: cython.longlong[::1] = lanes.clocks
+    walls: u64[::1] = lanes.wall_ms
+    latest: cython.uchar[:, ::1] = lanes.hashes
+    size: index
+    with cython.nogil:
+        size = _put_all(
+            out, row_out, start_of(payloads), offsets, hashes, event_ids, correlation_ids, causation_ids, kinds,
+            entities, scopes, names, scope_names, cython.address(f), clocks, walls, latest,
+        )  # fmt: skip
+    PyByteArray_Resize(frames, first + size)
+
+
+@cython.cfunc
+def _taken(names: cython.pointer[Name], codes: cython.const[u32][::1]) -> index:
+    """The bytes that the names of all rows take."""
+    i: index
+    size: index = 0
+    for i in range(codes.shape[0]):
+        size += names[codes[i]].size
+    return size

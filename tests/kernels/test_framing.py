@@ -13,6 +13,7 @@ from batpak_analytics import kernels
 from batpak_analytics.format import framing as readable
 from batpak_analytics.format.event import decode_event, encode_extensions
 from batpak_analytics.format.frame import read_frame
+from batpak_analytics.format.framing import EventColumns, Lanes, Start
 from batpak_analytics.format.layout import FOOTER_DTYPE
 
 ids = st.binary(min_size=16, max_size=16)
@@ -80,3 +81,76 @@ def test_id_or_hash_of_another_size_appends_nothing(put_frame: Any, field: int) 
         put_frame(frames, rows, *event)
     assert frames == b"before"
     assert not rows
+
+
+@st.composite
+def batches(draw: Any) -> tuple[EventColumns, Lanes, Start]:
+    payloads = draw(st.lists(st.binary(max_size=60), max_size=6))
+    count = len(payloads)
+    entities = draw(st.lists(names, min_size=1, max_size=3))
+    scopes = draw(st.lists(names, min_size=1, max_size=2))
+
+    def drawn(values: st.SearchStrategy[Any], dtype: str, size: int = count) -> Any:
+        return np.array(draw(st.lists(values, min_size=size, max_size=size)), dtype)
+
+    def blocks(values: st.SearchStrategy[bytes], width: int, size: int = count) -> Any:
+        joined = b"".join(draw(st.lists(values, min_size=size, max_size=size)))
+        return np.frombuffer(joined, np.uint8).reshape(-1, width)
+
+    offsets = np.cumsum([0, *map(len, payloads)], dtype=np.int64)
+    data = np.frombuffer(b"".join(payloads), np.uint8)
+    causes = blocks(ids | st.just(bytes(16)), 16)
+    events = EventColumns(
+        data, offsets, blocks(hashes, 32), blocks(ids, 16), blocks(ids, 16), causes, drawn(number(16), "u2"),
+        drawn(st.integers(0, len(entities) - 1), "u4"), drawn(st.integers(0, len(scopes) - 1), "u4"), entities, scopes,
+    )  # fmt: skip
+    lanes = Lanes(
+        drawn(st.integers(-1, 1 << 31), "i8", len(entities)), drawn(number(64), "u8", len(entities)),
+        blocks(hashes, 32, len(entities)).copy(),
+    )  # fmt: skip
+    start = Start(
+        draw(st.integers(0, (1 << 63) - 1)), draw(number(40)), draw(number(40)), drawn(number(32), "u4", len(entities)),
+        drawn(number(32), "u4", len(scopes)),
+    )  # fmt: skip
+    return events, lanes, start
+
+
+@given(batches())
+def test_kernel_frames_a_batch_as_the_readable_path_does(batch: tuple[EventColumns, Lanes, Start]) -> None:
+    events, lanes, start = batch
+    other = Lanes(lanes.clocks.copy(), lanes.wall_ms.copy(), lanes.hashes.copy())
+    frames, rows, expected_frames, expected_rows = bytearray(b"x"), bytearray(b"y"), bytearray(b"x"), bytearray(b"y")
+    kernels.put_frames(frames, rows, events, lanes, start)
+    readable.put_frames(expected_frames, expected_rows, events, other, start)
+    assert frames == expected_frames
+    assert rows == expected_rows
+    for name in ("clocks", "wall_ms", "hashes"):
+        assert (getattr(lanes, name) == getattr(other, name)).all()
+
+
+@pytest.mark.parametrize("put_frames", [kernels.put_frames, readable.put_frames])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"offsets": np.array([0, 5], np.int64)}, {"offsets": np.array([0, 1, 2], np.int64)},
+        {"hashes": np.zeros((1, 31), np.uint8)}, {"event_ids": np.zeros((2, 16), np.uint8)},
+        {"kinds": np.zeros(1, np.uint32)}, {"entities": np.ones(1, np.uint32)}, {"scopes": np.ones(1, np.uint32)},
+        {"entity_names": []}, {"payloads": np.zeros(8, np.uint8)[::2]},
+    ],
+)  # fmt: skip
+def test_columns_that_do_not_fit_together_append_nothing(put_frames: Any, wrong: dict[str, Any]) -> None:
+    ids_ = np.zeros((1, 16), np.uint8)
+    good = {
+        "payloads": np.zeros(4, np.uint8), "offsets": np.array([0, 4], np.int64), "hashes": np.zeros((1, 32), np.uint8),
+        "event_ids": ids_, "correlation_ids": ids_, "causation_ids": ids_, "kinds": np.zeros(1, np.uint16),
+        "entities": np.zeros(1, np.uint32), "scopes": np.zeros(1, np.uint32), "entity_names": ["e"],
+        "scope_names": ["s"],
+    }  # fmt: skip
+    lanes = Lanes(np.zeros(1, np.int64), np.zeros(1, np.uint64), np.zeros((1, 32), np.uint8))
+    start = Start(0, 0, 0, np.zeros(1, np.uint32), np.zeros(1, np.uint32))
+    frames = bytearray()
+    with pytest.raises(ValueError, match="do not fit together|ascend"):
+        put_frames(frames, bytearray(), EventColumns(**(good | wrong)), lanes, start)
+    assert not frames
+    put_frames(frames, bytearray(), EventColumns(**good), lanes, start)
+    assert frames
