@@ -59,6 +59,9 @@ if TYPE_CHECKING:
     from batpak_analytics.store.items import PriorItem as PriorItem
     from batpak_analytics.store.report import OpenReport as OpenReport
     from batpak_analytics.store.store import Store as Store
+    from batpak_analytics.store.table.append import AppendedFrame as AppendedFrame
+    from batpak_analytics.store.table.roles import column as column
+    from batpak_analytics.store.table.roles import literal as literal
 
 __version__ = "0.1.0"
 
@@ -86,6 +89,9 @@ _HOMES = {
     "IdempotencyKey": "store.idempotency",
     "PriorItem": "store.items",
     "OpenReport": "store.report",
+    "AppendedFrame": "store.table.append",
+    "column": "store.table.roles",
+    "literal": "store.table.roles",
 }
 _ERRORS = (
     "BatpakError", "StoreNotFoundError", "NotAStoreError", "StorePermissionError", "FormatError", "TruncatedError",
@@ -93,10 +99,11 @@ _ERRORS = (
     "SidecarCorruptError", "HiddenRangesCorruptError", "MarkerCorruptError", "KeysetCorruptError",
     "FutureVersionError", "EventNotFoundError", "PayloadEncryptedError", "PayloadUndecodableError",
     "ViewExpiredError", "ResultTooLargeError", "MissingExtraError", "UnknownColumnError", "StoreLockedError",
-    "StoreNeedsRepairError", "StoreEncryptedError", "StoreClosedError", "AppendRefusedError", "ClockMismatchError",
-    "FenceActiveError", "FenceEndedError", "WriteFailedError", "PayloadDeclarationError", "PayloadRegistryError",
-    "PayloadCollisionError", "UpcastChainError", "TypedDecodeError", "PayloadKindError", "PayloadVersionError",
-    "UpcastError", "PayloadMismatchError", "BatpakWarning", "BatpakDamageWarning", "PerformanceWarning",
+    "StoreNeedsRepairError", "StoreEncryptedError", "StoreClosedError", "AppendRefusedError", "AppendFrameError",
+    "ClockMismatchError", "FenceActiveError", "FenceEndedError", "WriteFailedError", "PayloadDeclarationError",
+    "PayloadRegistryError", "PayloadCollisionError", "UpcastChainError", "TypedDecodeError", "PayloadKindError",
+    "PayloadVersionError", "UpcastError", "PayloadMismatchError", "BatpakWarning", "BatpakDamageWarning",
+    "PerformanceWarning",
 )  # fmt: skip
 _HOMES.update(dict.fromkeys(_ERRORS, "errors"))
 

@@ -28,6 +28,7 @@
     ├── StoreEncryptedError                            the store seals payloads, and appends would not
     ├── StoreClosedError                               the store was closed, or stopped by a failure
     ├── AppendRefusedError        (ValueError)         an event that batpak does not take; nothing was written
+    ├── AppendFrameError                               a table of which only the first batches were appended
     ├── ClockMismatchError                             the lane has moved on; nothing was written
     ├── FenceActiveError                               a fence is open, and the append is not submitted to it
     ├── FenceEndedError                                the visibility fence was committed or cancelled before
@@ -213,6 +214,19 @@ class StoreClosedError(BatpakError):
 
 class AppendRefusedError(BatpakError, ValueError):
     """An event outside the limits of batpak; nothing was written."""
+
+
+class AppendFrameError(BatpakError):
+    """A table of which only the first batches, or none, were appended; the cause is in ``__cause__``.
+
+    ``appended`` is the `AppendedFrame` of those batches, all of them on disk; ``row`` is the row that was refused,
+    counted from 0, or None where it was not about a row.
+    """
+
+    def __init__(self, message: str = "", *, appended: Any = None, row: int | None = None, **evidence: Any) -> None:
+        super().__init__(message, **evidence)
+        self.appended = appended
+        self.row = row
 
 
 class ClockMismatchError(BatpakError):

@@ -21,7 +21,7 @@ LAYERS: dict[str, set[str]] = {
     "kernels": {"errors", "model", "format"},
     "engine": {"errors", "model", "format", "kernels"},
     "payloads": {"errors", "model", "format", "kernels"},
-    "store": {"errors", "model", "format", "kernels", "engine", "payloads"},
+    "store": {"errors", "model", "format", "kernels", "engine", "payloads", "frames"},
     "arrow": {"errors", "model", "format", "kernels", "engine"},
     "frames": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow"},
     "reader": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "frames"},
@@ -47,6 +47,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 EXTRA_IMPORTS = {
     # Its memory map keeps no file descriptor, which Python's own does before 3.13.
     "engine/mapping.py": {"pyarrow"},
+    # Tables come in these, and only `Store.append_frame` loads them.
+    "store/table/append.py": {"pyarrow"},
+    "store/table/columns.py": {"pyarrow"},
+    "store/table/rows.py": {"pyarrow"},
+    "store/table/source.py": {"pyarrow"},
     # `progress=True` shows a bar; only then is it imported.
     "arrow/scan.py": {"tqdm"},
 }

@@ -8,14 +8,15 @@ from tqdm.auto import tqdm
 
 
 class Bar:
-    """A progress callable that draws with tqdm: one bar while payload types are looked up, one while rows are read."""
+    """A progress callable that draws with tqdm: one bar while payload types are looked up, one for the rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "reading events") -> None:
+        self._what = what
         self._bar: Any = None
 
-    def __call__(self, done: int, total: int) -> None:
-        """Rows read so far, and in all."""
-        self._show("reading events", done, total)
+    def __call__(self, done: int, total: int | None) -> None:
+        """Rows done so far, and in all, where that is known."""
+        self._show(self._what, done, total)
 
     def look(self, done: int, total: int) -> None:
         """Rows whose payloads were looked at so far, and in all."""
@@ -27,7 +28,7 @@ class Bar:
             self._bar.close()
             self._bar = None
 
-    def _show(self, what: str, done: int, total: int) -> None:
+    def _show(self, what: str, done: int, total: int | None) -> None:
         if self._bar is None:
             self._bar = tqdm(desc=what, total=total, unit=" events", unit_scale=True)
         self._bar.update(done - self._bar.n)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from batpak_analytics.errors import AppendRefusedError
 from batpak_analytics.format.layout import ID_SIZE
@@ -52,3 +55,14 @@ class IdSource:
         self._at = at + _RANDOM_BYTES
         milliseconds = (now_us // 1000 & _MS_MASK) << _RANDOM_BITS
         return (milliseconds | _VERSION | int.from_bytes(random) & _RANDOM_MASK).to_bytes(ID_SIZE)
+
+    def many(self, now_us: int, count: int) -> Any:
+        """(count, 16) bytes."""
+        ids = np.empty((count, ID_SIZE), np.uint8)
+        ids[:, : ID_SIZE - _RANDOM_BYTES] = np.frombuffer((now_us // 1000 & _MS_MASK).to_bytes(6), np.uint8)
+        ids[:, ID_SIZE - _RANDOM_BYTES :] = np.frombuffer(os.urandom(_RANDOM_BYTES * count), np.uint8).reshape(
+            count, -1
+        )
+        ids[:, 6] = 0x70 | ids[:, 6] & 0x0F
+        ids[:, 8] = 0x80 | ids[:, 8] & 0x3F
+        return ids

@@ -101,6 +101,10 @@ class KeyHistory:
         if self._stored is not None:
             self._since.add(event_id)
 
+    def note_many(self) -> None:
+        """Hear that a table was appended: it is in the files, so they are looked through again when need be."""
+        self._stored, self._since = None, set()
+
     def record(self, draft: Draft, receipt: Receipt, prev_hash: bytes) -> None:
         """Keep the key of an event that was appended with one."""
         key = receipt.event_id

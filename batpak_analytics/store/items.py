@@ -82,10 +82,8 @@ class Draft(NamedTuple):
 
 def make_draft(item: BatchItem, max_bytes: int, registry: PayloadRegistry) -> Draft:
     """The item, checked by the reference's rules; raises `AppendRefusedError` with the first that it breaks."""
-    if not (type(item.entity) is str and item.entity in _sound_parts):
-        check_part("entity", item.entity)
-    if not (type(item.scope) is str and item.scope in _sound_parts):
-        check_part("scope", item.scope)
+    check_part("entity", item.entity)
+    check_part("scope", item.scope)
     _check_integer("lane", item.lane, layout.U32_MAX)
     _check_integer("depth", item.depth, layout.U32_MAX)
     _check_integer("flags", item.flags, layout.U8_MAX)
@@ -117,6 +115,8 @@ _MOST_PARTS = 1 << 16
 
 def check_part(name: str, text: str) -> None:
     """Raise for an entity or scope that the reference does not take."""
+    if type(text) is str and text in _sound_parts:
+        return
     if type(text) is not str:
         raise TypeError(f"{name} is a {type(text).__name__}. Pass text.")
     if not text:

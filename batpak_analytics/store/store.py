@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batpak_analytics.errors import BatpakError, StoreClosedError, WriteFailedError
 from batpak_analytics.format import layout
@@ -24,6 +24,10 @@ from batpak_analytics.store.lifecycle import closed_payload, opened_payload
 from batpak_analytics.store.recovered import recover
 from batpak_analytics.store.report import OpenReport
 from batpak_analytics.store.writer import Writer
+
+if TYPE_CHECKING:
+    from batpak_analytics.store.table.append import AppendedFrame
+    from batpak_analytics.store.table.rows import Rows
 
 
 class Store:
@@ -210,6 +214,75 @@ class Store:
 
     def _draft(self, item: BatchItem) -> Draft:
         return make_draft(item, self._config.append_max_bytes, self._payloads)
+
+    def append_frame(
+        self,
+        table: Any,
+        *,
+        entity: Any,
+        scope: Any,
+        kind: Any,
+        payload: Sequence[str] | None = None,
+        correlation_id: Any = None,
+        causation_id: Any = None,
+        batch_rows: int | None = None,
+        progress: bool | Callable[[int, int | None], Any] | None = None,
+    ) -> AppendedFrame:
+        """Append the rows of a table as events, in atomic batches, much faster than one by one.
+
+        Parameters
+        ----------
+        table
+            A pandas DataFrame (its index is left out), an Arrow table, batch or reader, or anything that has
+            ``__arrow_c_stream__``. What comes in batches is read batch by batch, in bounded memory.
+        entity, kind, correlation_id, causation_id
+            Text names a column; anything else is the value of all rows. `column` and `literal` say it outright. Ids in
+            columns are 32 hexadecimal digits (hyphens may be between them) or 16 bytes; null is none.
+        scope
+            Text is the scope of all rows; ``bp.column("region")`` takes it from a column.
+        payload
+            The columns that payloads are made of, as maps with ascending keys; None for all that are not used
+            otherwise. Nulls become nil. NaN stays NaN, except in pandas columns of objects, where it is no value.
+            Float32 keeps its width. Times, dates and durations become integers of their unit, categories their values.
+        batch_rows
+            Rows of a batch, 16,384 by default, and at most 1,000,000, which is what batpak takes for a batch when it
+            recovers. Payloads of one batch are at most 16 MiB, the reference's greatest batch, or one row. Each batch
+            costs a sync. `batch_max_items` and `batch_max_bytes` of the configuration are about `append_batch` only.
+        progress
+            True draws a bar; a function is called with the rows appended so far and in all (None where unknown).
+
+        Raises
+        ------
+        AppendFrameError
+            A row breaks a rule of `append`, or a batch could not be written; it names the row, and what is on disk. No
+            row of the batch of a refused row is written.
+        UnknownColumnError, AppendRefusedError, TypeError, ValueError
+            The arguments are wrong; nothing was written. So too `FenceActiveError`: a table is not put behind a fence.
+
+        Cost: about a microsecond of a processor for each row, and one write and sync for each batch.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import batpak_analytics as bp
+        >>> import pyarrow as pa
+        >>> table = pa.table({"order": ["order:1", "order:2"], "total": [12.5, 3.0]})
+        >>> with tempfile.TemporaryDirectory() as directory, bp.Store.open(directory) as store:
+        ...     done = store.append_frame(table, entity="order", scope="shop", kind=0x1001)
+        >>> done.rows, done.first_sequence, done.last_sequence
+        (2, 1, 2)
+        """
+        from batpak_analytics.store.table.append import append_frame
+
+        return append_frame(
+            self._append_rows, self._config.append_max_bytes, table, entity=entity, scope=scope, kind=kind,
+            payload=payload, correlation_id=correlation_id, causation_id=causation_id, batch_rows=batch_rows,
+            progress=progress,
+        )  # fmt: skip
+
+    def _append_rows(self, rows: Rows) -> tuple[int, Any]:
+        with self._lock:
+            return self._running().append_rows(rows)
 
     def begin_fence(self) -> Fence:
         """A fence to submit events to, which are kept or taken back together; one at a time.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from batpak_analytics import kernels
 from batpak_analytics.errors import (
@@ -28,8 +28,12 @@ from batpak_analytics.store.fence import Fence, hidden_with
 from batpak_analytics.store.files import Buffer, Files, replace_file
 from batpak_analytics.store.idempotency import KeyHistory
 from batpak_analytics.store.items import Draft, PriorItem
+from batpak_analytics.store.placing import LANE, heads_after, lanes_of, place_rows
 from batpak_analytics.store.recovered import Head, Recovered
 from batpak_analytics.store.segment import ActiveSegment
+
+if TYPE_CHECKING:  # what they are made of needs pyarrow, which a store without tables does without
+    from batpak_analytics.store.table.rows import Rows
 
 NO_EVENTS = -1
 
@@ -50,13 +54,15 @@ class Placed(NamedTuple):
 class Unit:
     """What is written at once: one event, or a batch. Nothing of it counts before the writer commits it."""
 
-    __slots__ = ("events", "frames", "heads", "rows", "wall_ms")
+    __slots__ = ("count", "events", "frames", "heads", "rows", "wall_ms")
 
     def __init__(self) -> None:
         self.frames = bytearray()
         self.rows = bytearray()
         """Rows of the footer."""
+        self.count = 0
         self.events: list[Placed] = []
+        """Where they go, unless they are the rows of a table."""
         self.heads: dict[tuple[str, int], Head] = {}
         """The heads that it leaves."""
         self.wall_ms = 0
@@ -168,6 +174,30 @@ class Writer:
         self._durable = self._next
         keyed = drafts[0].key is not None
         return [self._receipt(draft, placed, keyed=keyed) for draft, placed in zip(drafts, unit.events, strict=True)]
+
+    def append_rows(self, rows: Rows) -> tuple[int, Any]:
+        """Write the rows of a table as `append_batch` does; the first sequence, and the ids."""
+        if self._stopped is not None or self._fence is not None:
+            self._refuse(None)
+        now = self._clock()
+        events = rows.events(self._new_id.many(now, rows.count))
+        lanes = lanes_of(events, self._heads)
+        self._rotate_if_full()
+        first, unit = self._next, Unit()
+        unit.frames += _marker(layout.KIND_BATCH_BEGIN, first, self._clock(), rows.count)
+        place_rows(
+            unit.frames, unit.rows, events, lanes, self._segment.strings, now_us=now,
+            offset=self._segment.size + len(unit.frames), sequence=first,
+        )  # fmt: skip
+        unit.frames += _marker(layout.KIND_BATCH_COMMIT, first, self._clock(), 0)
+        unit.count, unit.heads = rows.count, heads_after(events, lanes)
+        unit.wall_ms = unit.heads[events.entity_names[int(events.entities[-1])], LANE].wall_ms
+        self._write_batch(unit.frames)
+        self._commit(unit)
+        self._unsynced = 0
+        self._durable = self._next
+        self._history.note_many()
+        return first, events.event_ids
 
     def _write_batch(self, frames: Buffer) -> None:
         """Markers and events, on disk; where that fails, all of them are cut off."""
@@ -314,7 +344,7 @@ class Writer:
                 )
         segment, strings = self._segment, self._segment.strings
         event_hash = kernels.content_hash(draft.payload)
-        offset, sequence = segment.size + len(unit.frames), self._next + len(unit.events)
+        offset, sequence = segment.size + len(unit.frames), self._next + unit.count
         length = kernels.put_frame(
             unit.frames, unit.rows, event_id, draft.correlation_id or event_id, cause, now_us, wall_ms, draft.depth,
             draft.lane, clock, draft.kind, draft.flags, draft.payload_version, draft.payload, prev_hash, event_hash,
@@ -326,6 +356,7 @@ class Writer:
         unit.wall_ms = wall_ms
         placed = Placed(event_id, sequence, clock, draft.lane, event_hash, prev_hash, offset, length)
         unit.events.append(placed)
+        unit.count += 1
         return placed
 
     def _rotate_if_full(self) -> None:
@@ -349,7 +380,7 @@ class Writer:
         self.wall_ms = unit.wall_ms
         if self._fence is not None:
             self._fence.written += [(placed.sequence, placed.lane) for placed in unit.events]
-        self._next += len(unit.events)
+        self._next += unit.count
 
     def _receipt(self, draft: Draft, placed: Placed, *, keyed: bool) -> Receipt:
         event_id, sequence, clock, lane, event_hash, prev_hash, offset, length = placed

@@ -140,7 +140,7 @@ def test_kernel_frames_a_batch_as_the_readable_path_does(batch: tuple[EventColum
 )  # fmt: skip
 def test_columns_that_do_not_fit_together_append_nothing(put_frames: Any, wrong: dict[str, Any]) -> None:
     ids_ = np.zeros((1, 16), np.uint8)
-    good = {
+    good: dict[str, Any] = {
         "payloads": np.zeros(4, np.uint8), "offsets": np.array([0, 4], np.int64), "hashes": np.zeros((1, 32), np.uint8),
         "event_ids": ids_, "correlation_ids": ids_, "causation_ids": ids_, "kinds": np.zeros(1, np.uint16),
         "entities": np.zeros(1, np.uint32), "scopes": np.zeros(1, np.uint32), "entity_names": ["e"],
@@ -149,7 +149,7 @@ def test_columns_that_do_not_fit_together_append_nothing(put_frames: Any, wrong:
     lanes = Lanes(np.zeros(1, np.int64), np.zeros(1, np.uint64), np.zeros((1, 32), np.uint8))
     start = Start(0, 0, 0, np.zeros(1, np.uint32), np.zeros(1, np.uint32))
     frames = bytearray()
-    with pytest.raises(ValueError, match="do not fit together|ascend"):
+    with pytest.raises(ValueError, match=r"do not fit together|ascend"):
         put_frames(frames, bytearray(), EventColumns(**(good | wrong)), lanes, start)
     assert not frames
     put_frames(frames, bytearray(), EventColumns(**good), lanes, start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import msgpack
@@ -49,7 +50,7 @@ def filled(draw: Any, form: Form, count: int, depth: int) -> tuple[Column, list[
         sizes = draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
         child, items = draw(columns(sum(sizes), depth - 1))
         offsets = np.cumsum([0, *sizes], dtype=np.int64)
-        lists = [items[low:high] for low, high in zip(offsets[:-1], offsets[1:], strict=True)]
+        lists = [items[low:high] for low, high in pairwise(offsets)]
         return Column(form, count, None, None, offsets, (child,)), lists
     if form == Form.MAP:
         keys = draw(st.lists(texts, max_size=3, unique=True))
@@ -65,7 +66,7 @@ def test_rows_are_packed_as_their_values(made: tuple[Column, list[Any]]) -> None
     data, offsets = kernels.pack_rows(column)
     expected, expected_offsets = readable.pack_rows(column)
     assert offsets.tolist() == expected_offsets.tolist()
-    rows = [data[low:high].tobytes() for low, high in zip(offsets[:-1], offsets[1:], strict=True)]
+    rows = [data[low:high].tobytes() for low, high in pairwise(offsets)]
     assert repr([msgpack.unpackb(row, strict_map_key=False) for row in rows]) == repr(values)  # NaN is no NaN's equal
     if not any(isinstance(part, float) and math.isnan(part) for part in _leaves(values)):
         assert data.tobytes() == expected.tobytes()

@@ -1,0 +1,1 @@
+"""Whole tables as events: `Store.append_frame`."""
