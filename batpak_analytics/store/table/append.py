@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,8 +82,8 @@ def append_frame(
     done, bar = _Done(), Bar("appending events") if progress is True else None
     report = bar or progress or None
     try:
-        for block in next_blocks:
-            for part in rows_of(block, roles, max_bytes).parts(MAX_BATCH_BYTES):
+        for encoded in _one_ahead(lambda block: rows_of(block, roles, max_bytes), next_blocks):
+            for part in encoded.parts(MAX_BATCH_BYTES):
                 done.add(*write(part))
                 if callable(report):
                     report(done.rows, source.rows)
@@ -98,6 +99,19 @@ def append_frame(
         if bar is not None:
             bar.close()
     return done.result()
+
+
+def _one_ahead(make: Callable[[pa.RecordBatch], Rows], blocks_: Iterable[pa.RecordBatch]) -> Iterator[Rows]:
+    """What is made of each block; the next is made in a second thread while one is written and synced."""
+    with ThreadPoolExecutor(1, "batpak-rows") as second:
+        waiting: Future[Rows] | None = None
+        for block in blocks_:
+            following = second.submit(make, block)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()
 
 
 def _failure(done: _Done, cause: BaseException | None, row: int | None) -> AppendFrameError:
