@@ -15,7 +15,7 @@ from batpak_analytics.frames.progress import Bar
 from batpak_analytics.store.config import MAX_BATCH_BYTES
 from batpak_analytics.store.table.roles import roles_of
 from batpak_analytics.store.table.rows import RowRefusedError, Rows, rows_of
-from batpak_analytics.store.table.source import blocks, source_of
+from batpak_analytics.store.table.source import blocks, plain, source_of
 
 DEFAULT_BATCH_ROWS = 16_384
 EVENT_ID = pa.binary(ID_SIZE)
@@ -78,7 +78,7 @@ def append_frame(
     roles = roles_of(source.schema.names, payload=payload, **parts)
     none = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in source.schema], schema=source.schema)
     next_blocks = blocks(source.batches, roles.columns, rows)
-    rows_of(none.select(roles.columns), roles, max_bytes)  # what is wrong in every row is said before any is written
+    rows_of(plain(none.select(roles.columns)), roles, max_bytes)  # what is wrong in every row is said before any is written
     done, bar = _Done(), Bar("appending events") if progress is True else None
     report = bar or progress or None
     try:

@@ -68,7 +68,7 @@ def blocks(batches: Iterable[pa.RecordBatch], names: Sequence[str], rows: int) -
     waiting: list[pa.RecordBatch] = []
     count = 0
     for batch in batches:
-        waiting.append(_plain(batch.select(names)))
+        waiting.append(plain(batch.select(names)))
         count += batch.num_rows
         if count < rows:
             continue
@@ -89,7 +89,7 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=table.schema)
 
 
-def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch, checked, with the values of dictionaries in their places: each batch may bring its own."""
     batch.validate(full=True)
     if not any(pa.types.is_dictionary(field.type) for field in batch.schema):
