@@ -25,6 +25,8 @@ LIMITS = (
     Limit("read_batpak", "scan", 5, "the scan"),
     Limit("count", "pass", 1 / 10, "the pass"),
     Limit("append", "reference-append", 1, "the reference"),
+    Limit("append_batch", "reference-append_batch", 1, "the reference"),
+    Limit("append_frame", "reference-append_batch", 1 / 5, "the reference's batches"),
     Limit("store-open", "reference-open", 1 / 10, "the reference"),
     Limit("many-segments", "one-segment", 3, "one segment"),
 )

@@ -20,7 +20,7 @@ from tests.benchmarks.stores import (
     segment_files,
 )
 from tests.benchmarks.timing import measure
-from tests.benchmarks.writing import MOST_EVENTS, opening_cases, writing_cases
+from tests.benchmarks.writing import MOST_EVENTS, TABLE_ROWS, opening_cases, writing_cases
 
 PAYLOADS = ((60, 4), (600, 5), (6000, 25))
 """Payload bytes, and the share of the main store's events that are written with them."""
@@ -142,9 +142,9 @@ def writing(plan: Plan) -> list[Section]:
     if not plan.wants("writing"):
         return []
     sections = []
-    few = min(MOST_EVENTS, plan.events)
+    few, rows = min(MOST_EVENTS, plan.events), min(TABLE_ROWS, plan.events)
     for title, cases, events in (
-        (f"Writing {few:,} events into a new store", writing_cases(plan.stores, few), few),
+        (f"Writing {few:,} events into a new store", writing_cases(plan.stores, few, rows), few),
         (
             f"Opening for writing, {_extent(plan.main, plan.events)}",
             opening_cases(plan.stores, plan.main, plan.events),
@@ -152,7 +152,7 @@ def writing(plan: Plan) -> list[Section]:
         ),
     ):
         timings = measure(cases, plan.repeat)
-        seconds = {name: timing.seconds for name, timing in timings.items()}
+        seconds = {name: timing.scaled_to(events) for name, timing in timings.items()}
         sections.append(Section(title, timing_lines(timings.values(), seconds, events)))
     return sections
 

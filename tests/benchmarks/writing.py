@@ -11,21 +11,28 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 import batpak_analytics as bp
 from tests.benchmarks.stores import Stores
 from tests.benchmarks.timing import Case
 from tests.interop.oracle import Oracle
 
 MOST_EVENTS = 20_000
+TABLE_ROWS = 1_000_000
 BATCH = 200
 ENTITIES = 500
 SEGMENT_BYTES = 256 << 20
 KIND = 0x1001
 
 
-def writing_cases(stores: Stores, events: int) -> list[Case]:
-    """Single appends with a sync every thousand events, and batches of 200. Each go writes a store of its own."""
+def writing_cases(stores: Stores, events: int, rows: int) -> list[Case]:
+    """Single appends with a sync every thousand events, batches of 200, and a table of so many rows.
+
+    Each go writes a store of its own.
+    """
     oracle, folder = stores.oracle, stores.directory
+    table = _table(rows)
     return [
         Case("append", "`Store.append`, one by one", _in_new_store(folder, events, _append), events),
         Case(
@@ -33,6 +40,12 @@ def writing_cases(stores: Stores, events: int) -> list[Case]:
             f"`Store.append_batch`, {BATCH} at a time",
             _in_new_store(folder, events, _append_batch),
             events,
+        ),
+        Case(
+            "append_frame",
+            "`Store.append_frame`, a table",
+            _in_new_store(folder, table.num_rows, lambda path, _: _append_frame(path, table)),
+            table.num_rows,
         ),
         Case(
             "reference-append",
@@ -101,6 +114,18 @@ def _append_batch(path: Path, events: int) -> None:
             store.append_batch(
                 [bp.BatchItem(f"order:{number % ENTITIES}", "shop", KIND, _payload(number)) for number in numbers]
             )
+
+
+def _table(rows: int) -> pa.Table:
+    """The same events as a table."""
+    payloads = pa.Table.from_pylist([_payload(number) for number in range(min(rows, 99_700))])
+    repeated = pa.concat_tables([payloads] * (rows // len(payloads) + 1)).slice(0, rows).combine_chunks()
+    return repeated.append_column("order", pa.array([f"order:{number % ENTITIES}" for number in range(rows)]))
+
+
+def _append_frame(path: Path, table: pa.Table) -> None:
+    with bp.Store.open(path, config=bp.StoreConfig(segment_max_bytes=SEGMENT_BYTES)) as store:
+        store.append_frame(table, entity="order", scope="shop", kind=KIND)
 
 
 def _reference(oracle: Oracle, path: Path, events: int, batch: int) -> None:

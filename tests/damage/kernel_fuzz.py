@@ -10,6 +10,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -17,10 +18,13 @@ from typing import Any
 import numpy as np
 
 from batpak_analytics import kernels
-from batpak_analytics.format.event import encode_event
+from batpak_analytics.format.event import encode_event, encode_extensions
 from batpak_analytics.format.frame import crc32
+from batpak_analytics.format.framing import EventColumns, Lanes, Start
 from batpak_analytics.format.gather import row_count
 from batpak_analytics.format.layout import FOOTER_DTYPE, FRAME_DTYPE, FRAME_HEADER
+from batpak_analytics.format.tabular import Column
+from batpak_analytics.format.tabular import Form as TableForm
 from batpak_analytics.model import Event, PayloadEncryption
 from tests.damage.damages import TELLING
 from tests.engine.building import make_event
@@ -175,7 +179,47 @@ def fuzz_noise(random: Random, number: int) -> None:
     kernels.locate_fields(buffer, np.array([0, len(data)]), kernels.FieldTable(10))
 
 
-ROUNDS: list[Callable[[Random, int], None]] = [fuzz_frames, fuzz_payloads, fuzz_noise]
+def fuzz_writing(random: Random, number: int) -> None:
+    """Frame, hash and pack what is good in buffers of exactly its size, and what does not fit together."""
+    for value in VALUES:
+        kernels.pack_plain(value)
+    data = random.randbytes(random.choice([0, 1, 64, 1024, 1025, 5000]))
+    kernels.content_hash(data)
+    one = event(random, number)
+    hashes = one.content_hash, one.content_hash
+    kernels.put_frame(
+        bytearray(), bytearray(), one.event_id, one.event_id, random.choice([None, one.event_id]), 1, 2, 3, 4, 5, 6, 7,
+        8, random.choice([one.payload, b"\xff" * 70_000]), *hashes, one.entity, "é" * random.randrange(1, 512),
+        encode_extensions(one.extensions), 1, 2, 3, 4,
+    )  # fmt: skip
+    count = random.randrange(5)
+    offsets = np.sort(np.array([random.randrange(len(data) + 1) for _ in range(count + 1)], np.int64))
+    if random.random() < 0.4:
+        offsets[random.randrange(count + 1)] = random.choice([-1, len(data) + 1, 2**62, 0])
+    text = Column(TableForm.TEXT, count, exact(data), None, offsets)
+    numbers = Column(TableForm.INT, len(data), np.zeros(max(len(data) - random.randrange(2), 0), np.int64))
+    lists = Column(TableForm.LIST, count, None, np.ones(count, bool), offsets, (numbers,))
+    for column in (text, lists, Column(TableForm.MAP, count, children=(text, lists), keys=("a", "é" * 300))):
+        with suppress(ValueError):
+            kernels.pack_rows(column)
+    with suppress(ValueError):
+        batch(random, exact(data), offsets, count)
+
+
+def batch(random: Random, data: Any, offsets: Any, count: int) -> None:
+    """A batch of events whose codes and offsets may point anywhere."""
+    ids = np.frombuffer(random.randbytes(16 * count), np.uint8).reshape(-1, 16)
+    codes = np.array([random.choice([0, 1, 1, 2, 2**32 - 1]) for _ in range(count)], np.uint32)
+    events = EventColumns(
+        data, offsets, kernels.hash_rows(data, offsets), ids, ids, ids, np.zeros(count, np.uint16), codes % 2, codes,
+        ["e", "é" * 500], ["s" * 1024, "s"],
+    )  # fmt: skip
+    lanes = Lanes(np.zeros(2, np.int64), np.zeros(2, np.uint64), np.zeros((2, 32), np.uint8))
+    names = np.zeros(2, np.uint32)
+    kernels.put_frames(bytearray(), bytearray(), events, lanes, Start(1, 2, 3, names, names))
+
+
+ROUNDS: list[Callable[[Random, int], None]] = [fuzz_frames, fuzz_payloads, fuzz_noise, fuzz_writing]
 
 
 def run(seed: int, seconds: float, rounds: int = 1 << 62) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import batpak_analytics as bp
@@ -67,6 +69,36 @@ def test_reference_reads_and_continues_a_store_from_here(oracle: Oracle, tmp_pat
     assert_store_equals(tmp_path / "store", oracle.dump(tmp_path / "store"))
     assert set(kept) <= shown(tmp_path / "store")
     assert_linked(tmp_path / "store")
+
+
+def table_of(chance: random.Random, rows: int) -> pa.Table:
+    numbers = [chance.randrange(-9, 300) for _ in range(rows)]
+    return pa.table(
+        {
+            "order": [f"order:{chance.randrange(4)}" for _ in range(rows)], "n": numbers,
+            "single": pa.array(numbers, pa.float32()), "note": [chance.choice(["é", None, "x" * 40]) for _ in numbers],
+            "at": pa.array(numbers, pa.timestamp("us")), "tags": [[{"k": n}, None][: n % 3] for n in numbers],
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("batch_rows", [7, 5_000])
+def test_reference_reads_and_continues_tables_from_here(oracle: Oracle, tmp_path: Path, batch_rows: int) -> None:
+    """Batches beyond what the reference itself would write as well, behind a footer and without one."""
+    chance, path = random.Random(batch_rows), tmp_path / "store"
+    for number in range(3):
+        with Store.open(path, config=StoreConfig(segment_max_bytes=60_000)) as store:
+            kept = work(store, chance, 10)
+            table = table_of(chance, 200 if batch_rows < 100 else 6_000)
+            done = store.append_frame(table, entity="order", scope="shop", kind=KIND, causation_id=kept[0],
+                                      batch_rows=batch_rows)  # fmt: skip
+            work(store, chance, 10)
+            as_after_a_kill = shutil.copytree(path, tmp_path / f"killed-{number}")
+        assert_store_equals(as_after_a_kill, oracle.dump(as_after_a_kill))
+        assert set(done.event_ids.to_pylist()) <= shown(as_after_a_kill)
+        oracle.append(path, seed=number, events=20, segment_bytes=9_000, end="drop")
+        assert_store_equals(path, oracle.dump(path))
+    assert_linked(path)
 
 
 @pytest.mark.parametrize("name", ["quickstart", "segments", "lanes", "hidden", "crash", "checkpoint", "merge"])

@@ -145,7 +145,7 @@ def test_frame_of_pandas_is_read_back_equal(tmp_path: Path) -> None:
             "flag": [True, False, True],
             "whole": pd.array([1, None, 3], "Int64"),
             "color": pd.Categorical(["red", None, "blue"]),
-            "at": pd.to_datetime(["2026-01-01", None, "2026-01-02"]).astype("datetime64[us]"),
+            "at": np.array(["2026-01-01", "NaT", "2026-01-02"], "datetime64[us]"),
         },
         index=[7, 8, 9],
     )

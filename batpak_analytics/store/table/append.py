@@ -78,7 +78,9 @@ def append_frame(
     roles = roles_of(source.schema.names, payload=payload, **parts)
     none = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in source.schema], schema=source.schema)
     next_blocks = blocks(source.batches, roles.columns, rows)
-    rows_of(plain(none.select(roles.columns)), roles, max_bytes)  # what is wrong in every row is said before any is written
+    rows_of(
+        plain(none.select(roles.columns)), roles, max_bytes
+    )  # what is wrong with all rows is said before any is read
     done, bar = _Done(), Bar("appending events") if progress is True else None
     report = bar or progress or None
     try:
