@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from batpak_analytics.format import layout
-from batpak_analytics.format.digest import checked_offsets
 from batpak_analytics.format.event import decode_extensions, encode_event
 from batpak_analytics.format.frame import encode_frame
 from batpak_analytics.model import Event, EventKind, HashChain, Position
@@ -154,6 +153,11 @@ def check_events(events: EventColumns, lanes: Lanes, start: Start) -> None:
         (start.scopes, np.uint32, (scopes,)),
     )  # fmt: skip
     sound = all(one.dtype == dtype and one.shape == shape and one.flags.c_contiguous for one, dtype, shape in wanted)
-    if not sound or (count and (int(events.entities.max()) >= entities or int(events.scopes.max()) >= scopes)):
+    sound = (
+        sound
+        and (count == 0 or (int(events.entities.max()) < entities and int(events.scopes.max()) < scopes))
+        and (int(events.offsets[0]) >= 0 and int(events.offsets[-1]) <= len(events.payloads))
+        and bool((events.offsets[1:] >= events.offsets[:-1]).all())
+    )
+    if not sound:
         raise ValueError("The columns of a batch do not fit together. Make them anew.")
-    checked_offsets(events.offsets, len(events.payloads))

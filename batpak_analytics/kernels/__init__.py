@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from batpak_analytics.errors import PerformanceWarning
 from batpak_analytics.format.blake3 import hash_spans
-from batpak_analytics.format.digest import content_hash, hash_rows
 from batpak_analytics.format.framing import put_frame, put_frames
 from batpak_analytics.format.gather import Form, Job, Part, gather_rows, used_strings
 from batpak_analytics.format.hexadecimal import write_hex
@@ -76,11 +75,9 @@ __all__ = [
     "Taken",
     "check_frames",
     "column_stats",
-    "content_hash",
     "differing_rows",
     "gather_rows",
     "hash_spans",
-    "hash_rows",
     "intern_strings",
     "locate_fields",
     "match_rows",
@@ -116,7 +113,6 @@ _KERNELS: Final = {
     "gather": ("gather_rows", "used_strings"),
     "hexadecimal": ("write_hex",),
     "blake3": ("hash_spans",),
-    "digest": ("content_hash", "hash_rows"),
     "packing": ("pack_plain",),
     "tabular": ("pack_rows",),
     "framing": ("put_frame", "put_frames"),

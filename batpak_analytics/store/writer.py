@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from blake3 import blake3
+
 from batpak_analytics import kernels
 from batpak_analytics.errors import (
     AppendRefusedError,
@@ -343,7 +345,7 @@ class Writer:
                     f"{draft.entity!r} has used every clock of lane {draft.lane}. Use another lane."
                 )
         segment, strings = self._segment, self._segment.strings
-        event_hash = kernels.content_hash(draft.payload)
+        event_hash = blake3(draft.payload).digest()
         offset, sequence = segment.size + len(unit.frames), self._next + unit.count
         length = kernels.put_frame(
             unit.frames, unit.rows, event_id, draft.correlation_id or event_id, cause, now_us, wall_ms, draft.depth,

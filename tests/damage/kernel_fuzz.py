@@ -184,7 +184,6 @@ def fuzz_writing(random: Random, number: int) -> None:
     for value in VALUES:
         kernels.pack_plain(value)
     data = random.randbytes(random.choice([0, 1, 64, 1024, 1025, 5000]))
-    kernels.content_hash(data)
     one = event(random, number)
     hashes = one.content_hash, one.content_hash
     kernels.put_frame(
@@ -210,8 +209,9 @@ def batch(random: Random, data: Any, offsets: Any, count: int) -> None:
     """A batch of events whose codes and offsets may point anywhere."""
     ids = np.frombuffer(random.randbytes(16 * count), np.uint8).reshape(-1, 16)
     codes = np.array([random.choice([0, 1, 1, 2, 2**32 - 1]) for _ in range(count)], np.uint32)
+    hashes = kernels.hash_spans(data, offsets[:-1], np.diff(offsets))
     events = EventColumns(
-        data, offsets, kernels.hash_rows(data, offsets), ids, ids, ids, np.zeros(count, np.uint16), codes % 2, codes,
+        data, offsets, hashes, ids, ids, ids, np.zeros(count, np.uint16), codes % 2, codes,
         ["e", "é" * 500], ["s" * 1024, "s"],
     )  # fmt: skip
     lanes = Lanes(np.zeros(2, np.int64), np.zeros(2, np.uint64), np.zeros((2, 32), np.uint8))

@@ -149,7 +149,7 @@ def test_columns_that_do_not_fit_together_append_nothing(put_frames: Any, wrong:
     lanes = Lanes(np.zeros(1, np.int64), np.zeros(1, np.uint64), np.zeros((1, 32), np.uint8))
     start = Start(0, 0, 0, np.zeros(1, np.uint32), np.zeros(1, np.uint32))
     frames = bytearray()
-    with pytest.raises(ValueError, match=r"do not fit together|ascend"):
+    with pytest.raises(ValueError, match="do not fit together"):
         put_frames(frames, bytearray(), EventColumns(**(good | wrong)), lanes, start)
     assert not frames
     put_frames(frames, bytearray(), EventColumns(**good), lanes, start)

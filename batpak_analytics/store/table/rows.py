@@ -88,9 +88,10 @@ def rows_of(batch: pa.RecordBatch, roles: Roles, max_bytes: int) -> Rows:
     if len(sizes) and int(sizes.max()) > max_bytes:
         row = int((sizes > max_bytes).argmax())
         _refuse(row, f"The payload has {sizes[row]} bytes and may have {max_bytes}. Raise append_max_bytes.")
+    hashes = kernels.hash_spans(payloads, offsets[:-1], sizes)
     return Rows(
-        payloads, offsets, kernels.hash_rows(payloads, offsets), correlation_ids, correlated, causation_ids, kinds,
-        entities, scopes, entity_names, scope_names,
+        payloads, offsets, hashes, correlation_ids, correlated, causation_ids, kinds, entities, scopes,
+        entity_names, scope_names,
     )  # fmt: skip
 
 
