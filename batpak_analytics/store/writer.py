@@ -27,7 +27,7 @@ from batpak_analytics.model import Event, EventKind, Position, Receipt
 from batpak_analytics.store.clock import IdSource, MonotoneClock
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.fence import Fence, hidden_with
-from batpak_analytics.store.files import Buffer, Files, replace_file
+from batpak_analytics.store.files import Files, replace_file
 from batpak_analytics.store.idempotency import KeyHistory
 from batpak_analytics.store.items import Draft, PriorItem
 from batpak_analytics.store.placing import LANE, heads_after, lanes_of, place_rows
@@ -143,11 +143,7 @@ class Writer:
         self._rotate_if_full()
         unit = Unit()
         placed = self._place(unit, draft, draft.key or self._new_id(now), cause, now)
-        try:
-            self._segment.write(unit.frames)
-        except OSError as error:
-            self._stop("writing one event", error)
-        self._commit(unit)
+        self._write(unit, "writing one event", sync=False)
         self._unsynced += 1
         if self._sync_every is not None and self._unsynced >= self._sync_every:
             self.sync()
@@ -170,8 +166,7 @@ class Writer:
         for draft, event_id, cause in zip(drafts, ids, causes, strict=True):
             self._place(unit, draft, event_id, cause, now)
         unit.frames += _marker(layout.KIND_BATCH_COMMIT, self._next, self._clock(), 0)
-        self._write_batch(unit.frames)
-        self._commit(unit)
+        self._write(unit, "writing a batch", sync=True)
         self._unsynced = 0
         self._durable = self._next
         keyed = drafts[0].key is not None
@@ -194,23 +189,28 @@ class Writer:
         unit.frames += _marker(layout.KIND_BATCH_COMMIT, first, self._clock(), 0)
         unit.count, unit.heads = rows.count, heads_after(events, lanes)
         unit.wall_ms = unit.heads[events.entity_names[int(events.entities[-1])], LANE].wall_ms
-        self._write_batch(unit.frames)
-        self._commit(unit)
+        self._write(unit, "writing a batch", sync=True)
         self._unsynced = 0
         self._durable = self._next
         self._history.note_many()
         return first, events.event_ids
 
-    def _write_batch(self, frames: Buffer) -> None:
-        """Markers and events, on disk; where that fails, all of them are cut off."""
-        with self._disk("writing a batch"):
-            offset = self._segment.write(frames)
-            try:
+    def _write(self, unit: Unit, what: str, *, sync: bool) -> None:
+        """Write and commit. Where that fails or is interrupted, all of it is cut off: nothing counts before its end."""
+        begin = self._segment.size
+        try:
+            self._segment.write(unit.frames)
+            if sync:
                 self._segment.sync()
-            except OSError:
-                # Nothing of a batch counts before it is on disk.
-                self._segment.size = offset
-                raise
+        except OSError as error:
+            self._segment.size = begin
+            self._stop(what, error)
+        except BaseException:  # Ctrl-C, most of all
+            self._segment.size = begin
+            with self._disk("cutting off what was interrupted"):
+                self._segment.cut()
+            raise
+        self._commit(unit)
 
     def begin_fence(self, fence: Fence) -> None:
         """From here on take only what is submitted to this fence."""

@@ -464,6 +464,51 @@ def test_a_full_disk_says_which_rows_are_on_it(tmp_path: Path, what: str, at: in
     assert not [one for one in bp.open_reader(tmp_path).check() if one.severity != "info"]
 
 
+class Interrupted(Files):
+    """The real files; a call is interrupted as by Ctrl-C, a write when half of it is done."""
+
+    def __init__(self, what: str, at: int) -> None:
+        self.what, self.at = what, at
+
+    def _meet(self, what: str) -> bool:
+        self.at -= what == self.what
+        return what == self.what and self.at == 0
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        if self._meet("write"):
+            os.write(descriptor, data[: len(data) // 2])
+            raise KeyboardInterrupt
+        return super().write(descriptor, data)
+
+    def sync(self, descriptor: int) -> None:
+        super().sync(descriptor)
+        if self._meet("sync"):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("what", ["write", "sync"])
+def test_an_interrupted_table_leaves_whole_batches_and_a_store_that_goes_on(tmp_path: Path, what: str) -> None:
+    table = pa.table({"e": [f"e:{n % 3}" for n in range(50)], "n": range(50)})
+    with bp.Store.open(tmp_path, files=Interrupted(what, 5)) as store:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            store.append_frame(table, entity="e", scope="s", kind=KIND, batch_rows=10)
+        assert "The first 20 rows are events" in caught.value.__notes__[0]
+        store.append_frame(table.slice(20), entity="e", scope="s", kind=KIND)
+    assert [row["payload"] for row in stored(tmp_path)] == [f'{{"n":{n}}}' for n in range(50)]
+    assert [row["clock"] for row in stored(tmp_path) if row["entity"] == "e:0"] == list(range(17))
+    assert not bp.open_reader(tmp_path).check()
+
+
+def test_an_interrupted_append_leaves_nothing(tmp_path: Path) -> None:
+    with bp.Store.open(tmp_path, files=Interrupted("write", 4)) as store:
+        store.append("e", "s", KIND, 0)
+        with pytest.raises(KeyboardInterrupt):
+            store.append("e", "s", KIND, 1)
+        assert store.append("e", "s", KIND, 2).clock == 1
+    assert [row["payload"] for row in stored(tmp_path)] == ["0", "2"]
+    assert not bp.open_reader(tmp_path).check()
+
+
 def test_threads_append_between_batches(tmp_path: Path) -> None:
     with bp.Store.open(tmp_path) as store:
         results = []

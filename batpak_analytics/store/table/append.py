@@ -78,9 +78,8 @@ def append_frame(
     roles = roles_of(source.schema.names, payload=payload, **parts)
     none = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in source.schema], schema=source.schema)
     next_blocks = blocks(source.batches, roles.columns, rows)
-    rows_of(
-        plain(none.select(roles.columns)), roles, max_bytes
-    )  # what is wrong with all rows is said before any is read
+    # What is wrong with all rows is said before any of them is read.
+    rows_of(plain(none.select(roles.columns)), roles, max_bytes)
     done, bar = _Done(), Bar("appending events") if progress is True else None
     report = bar or progress or None
     try:
@@ -97,6 +96,9 @@ def append_frame(
         raise _failure(done, error.__cause__, done.rows + error.row) from error.__cause__
     except Exception as error:
         raise _failure(done, error, None) from error
+    except BaseException as interrupt:
+        interrupt.add_note(_kept(done))
+        raise
     finally:
         if bar is not None:
             bar.close()
@@ -118,6 +120,10 @@ def _one_ahead(make: Callable[[pa.RecordBatch], Rows], blocks_: Iterable[pa.Reco
 
 def _failure(done: _Done, cause: BaseException | None, row: int | None) -> AppendFrameError:
     what = "The table could not be appended to its end" if row is None else f"Row {row} was refused"
-    kept = "Nothing of the table was written." if not done.rows else f"The first {done.rows} rows are events, on disk."
-    again = "Append the table again" if not done.rows else f"Go on from row {done.rows}"
-    return AppendFrameError(f"{what}: {cause} {kept} {again} when the reason is gone.", appended=done.result(), row=row)
+    return AppendFrameError(f"{what}: {cause} {_kept(done)}", appended=done.result(), row=row)
+
+
+def _kept(done: _Done) -> str:
+    if not done.rows:
+        return "Nothing of the table was written. Append it again when the reason is gone."
+    return f"The first {done.rows} rows are events, on disk. Go on from row {done.rows} when the reason is gone."
