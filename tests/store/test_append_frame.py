@@ -319,6 +319,21 @@ def test_payloads_of_a_batch_are_bounded(tmp_path: Path, monkeypatch: pytest.Mon
     assert [row["clock"] for row in stored(tmp_path)] == list(range(8))
 
 
+def test_long_rows_are_taken_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batpak_analytics.store.table.append.BLOCK_BYTES", 10_000)
+    table = pa.table({"n": range(300), "t": [f"{n % 10}" * (n % 7 * 100) for n in range(300)]})
+    sizes: list[list[int]] = []
+    for made in (table, pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=3))):
+        path = tmp_path / str(len(sizes))
+        with bp.Store.open(path) as store:
+            done = store.append_frame(made, entity=bp.literal("e"), scope="s", kind=KIND)
+        sizes.append([last - first + 1 for first, last in done.ranges])
+        assert bp.scan_batpak(path, columns=["payload.n", "payload.t"]).to_arrow()["payload.n"].to_pylist() == [
+            *range(300)
+        ]
+    assert all(10 < max(one) < 60 for one in sizes)
+
+
 # -- what is refused -------------------------------------------------------------------------------------------
 REFUSED: list[tuple[dict[str, Any], dict[str, Any], type[Exception], str]] = [
     ({}, {"entity": "entityy"}, bp.UnknownColumnError, "entity"),

@@ -18,6 +18,8 @@ from batpak_analytics.store.table.rows import RowRefusedError, Rows, rows_of
 from batpak_analytics.store.table.source import blocks, plain, source_of
 
 DEFAULT_BATCH_ROWS = 16_384
+BLOCK_BYTES = 4 * MAX_BATCH_BYTES
+"""Of Arrow data that is encoded at a time; two such blocks are held."""
 EVENT_ID = pa.binary(ID_SIZE)
 
 Write = Callable[[Rows], tuple[int, Any]]
@@ -77,7 +79,7 @@ def append_frame(
     source = source_of(table)
     roles = roles_of(source.schema.names, payload=payload, **parts)
     none = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in source.schema], schema=source.schema)
-    next_blocks = blocks(source.batches, roles.columns, rows)
+    next_blocks = blocks(source.batches, roles.columns, rows, BLOCK_BYTES)
     # What is wrong with all rows is said before any of them is read.
     rows_of(plain(none.select(roles.columns)), roles, max_bytes)
     done, bar = _Done(), Bar("appending events") if progress is True else None

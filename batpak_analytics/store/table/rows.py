@@ -14,7 +14,7 @@ from batpak_analytics import kernels
 from batpak_analytics.engine.point_read import id_bytes
 from batpak_analytics.errors import AppendRefusedError, BatpakError
 from batpak_analytics.format.framing import EventColumns
-from batpak_analytics.format.layout import ID_SIZE, U16_MAX
+from batpak_analytics.format.layout import ID_SIZE
 from batpak_analytics.store.items import check_part, checked_kind
 from batpak_analytics.store.table.columns import payload_column
 from batpak_analytics.store.table.roles import FromColumn, Literal, Roles
@@ -143,7 +143,6 @@ def _kinds(batch: pa.RecordBatch, source: FromColumn | Literal) -> Any:
     encoded = array.dictionary_encode()
     codes, kinds = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
     _check_each(codes, kinds, checked_kind)
-    assert all(0 <= kind <= U16_MAX for kind in kinds)
     return np.array(kinds, np.uint16)[codes]
 
 

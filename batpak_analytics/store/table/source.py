@@ -63,20 +63,28 @@ def _from_pandas(frame: Any) -> pa.Table:
     return pa.Table.from_arrays(arrays, names=names)
 
 
-def blocks(batches: Iterable[pa.RecordBatch], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-    """These columns in blocks of `rows` rows, the last one shorter, whatever the sizes of the batches."""
+def blocks(
+    batches: Iterable[pa.RecordBatch], names: Sequence[str], rows: int, most_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    """These columns in blocks of `rows` rows, the last one shorter, whatever the sizes of the batches.
+
+    Where rows are long, a block has fewer: about as many as `most_bytes` hold, so that few bytes are held at a time.
+    """
     waiting: list[pa.RecordBatch] = []
-    count = 0
+    count = size = 0
     for batch in batches:
         waiting.append(plain(batch.select(names)))
         count += batch.num_rows
-        if count < rows:
+        size += waiting[-1].nbytes
+        if count < rows and size < most_bytes:
             continue
         whole = _joined(waiting)
-        full = count - count % rows
-        for low in range(0, full, rows):
-            yield whole.slice(low, rows)
+        step = max(1, min(rows, most_bytes * count // max(size, 1)))
+        full = count - count % step
+        for low in range(0, full, step):
+            yield whole.slice(low, step)
         waiting, count = [whole.slice(full)], count - full
+        size = waiting[0].nbytes
     if count:
         yield _joined(waiting)
 
