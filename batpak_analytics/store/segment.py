@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from batpak_analytics.format import layout
 from batpak_analytics.format.footer import encode_footer
 from batpak_analytics.format.segment import canonical_name, encode_segment_header
 from batpak_analytics.store.files import Buffer, Files, write_all
+from batpak_analytics.store.footer_rows import FooterRows
 
 
 class ActiveSegment:
@@ -24,7 +24,7 @@ class ActiveSegment:
         self.path = directory / canonical_name(segment_id)
         self.size = 0
         self._files = files
-        self._rows = bytearray()
+        self._rows = FooterRows()
         self.strings: dict[str, int] = {}
         """The number of each entity and scope in the footer's table."""
         newborn = directory / f"{layout.TEMPORARY_PREFIX}{segment_id:06}"
@@ -58,11 +58,15 @@ class ActiveSegment:
         """Remember the footer rows of committed events."""
         self._rows += rows
 
+    @property
+    def rows(self) -> Any:
+        """The footer rows of what is committed so far; the array never changes."""
+        return self._rows.array
+
     def seal(self) -> None:
         """Sync the frames, then write the footer and sync that: a footer on disk proves the frames are."""
         self.sync()
-        rows = np.frombuffer(bytes(self._rows), layout.FOOTER_DTYPE)
-        self.write(encode_footer(rows, list(self.strings), self.size))
+        self.write(encode_footer(self.rows, list(self.strings), self.size))
         self.sync()
 
     def close(self) -> None:
