@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from batpak_analytics.arrow.filters import category as category
     from batpak_analytics.arrow.scan import Scan as Scan
     from batpak_analytics.data import demo_store as demo_store
+    from batpak_analytics.engine.entries import Entries as Entries
+    from batpak_analytics.engine.region import Region as Region
     from batpak_analytics.errors import (
         BatpakDamageWarning as BatpakDamageWarning,
     )
@@ -42,9 +44,11 @@ if TYPE_CHECKING:
     from batpak_analytics.frames.read import read_batpak as read_batpak
     from batpak_analytics.frames.read import scan_batpak as scan_batpak
     from batpak_analytics.frames.typed import read_typed as read_typed
+    from batpak_analytics.model import AncestorWalk as AncestorWalk
     from batpak_analytics.model import Event as Event
     from batpak_analytics.model import EventKind as EventKind
     from batpak_analytics.model import Finding as Finding
+    from batpak_analytics.model import IndexEntry as IndexEntry
     from batpak_analytics.model import Receipt as Receipt
     from batpak_analytics.payloads.default import decode_any as decode_any
     from batpak_analytics.payloads.default import event_payload as event_payload
@@ -73,6 +77,10 @@ _HOMES = {
     "Reader": "reader",
     "Scan": "arrow.scan",
     "category": "arrow.filters",
+    "Region": "engine.region",
+    "Entries": "engine.entries",
+    "IndexEntry": "model",
+    "AncestorWalk": "model",
     "demo_store": "data",
     "Event": "model",
     "EventKind": "model",

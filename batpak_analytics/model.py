@@ -160,6 +160,53 @@ def _payloads(module: str) -> Any:
     return import_module(f"batpak_analytics.payloads.{module}")
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class IndexEntry:
+    """What the index knows of an event, without its frame: everything but payload, time stamp, flags and extensions.
+
+    Ids are 16 big-endian bytes. `segment_id`, `offset` and `length` are the place of its frame.
+    """
+
+    event_id: bytes
+    correlation_id: bytes
+    causation_id: bytes | None
+    entity: str
+    scope: str
+    kind: EventKind
+    position: Position
+    hash_chain: HashChain
+    segment_id: int
+    offset: int
+    length: int
+    global_sequence: int
+
+    @property
+    def coordinate(self) -> Coordinate:
+        """Entity and scope as one value."""
+        return Coordinate(self.entity, self.scope)
+
+    def __repr__(self) -> str:
+        return (
+            f"IndexEntry({self.global_sequence}, …{self.event_id.hex()[-8:]}, {self.entity!r} @ {self.scope!r}, "
+            f"kind={self.kind}, clock={self.position.clock}, lane={self.position.lane})"
+        )
+
+
+AncestryEnd = Literal["genesis", "limit", "missing-parent", "no-anchor"]
+
+
+@dataclass(frozen=True, slots=True)
+class AncestorWalk:
+    """An event and those that its hash chain leads to, newest first, and why the walk ended.
+
+    ``"genesis"``: at the first event of the lane. ``"limit"``: as many as were asked for. ``"missing-parent"``: the
+    parent of the last one is hidden or was compacted away. ``"no-anchor"``: no visible event has the id.
+    """
+
+    entries: tuple[IndexEntry, ...]
+    end: AncestryEnd
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing worth knowing about a store: what rule, where, what it means and what to do."""

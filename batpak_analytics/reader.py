@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
-import uuid
 from collections.abc import Callable
 from html import escape
 from importlib import import_module
@@ -14,12 +12,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from batpak_analytics.engine import check as frame_check
+from batpak_analytics.engine import ids
 from batpak_analytics.engine.filesystem import DescriptorCache
-from batpak_analytics.engine.point_read import id_bytes, locate, read_event
+from batpak_analytics.engine.ids import Place
+from batpak_analytics.engine.queries import Queries
+from batpak_analytics.engine.snapshot import Snapshot
 from batpak_analytics.engine.view import View, build_view, require_directory
-from batpak_analytics.errors import FormatError, PayloadEncryptedError, PayloadUndecodableError, ViewExpiredError
-from batpak_analytics.format.json_text import payload_to_json_value
-from batpak_analytics.model import Event, Finding
+from batpak_analytics.errors import ViewExpiredError
+from batpak_analytics.model import Finding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 OnDamage = Literal["report", "raise"]
 # How often a refresh starts over when a compaction deletes what it was reading.
 REBUILDS = 5
-EventId = str | bytes | int | uuid.UUID
 
 
 def open_reader(path: str | PathLike[str], *, on_damage: OnDamage = "report") -> Reader:
@@ -63,7 +62,7 @@ def open_reader(path: str | PathLike[str], *, on_damage: OnDamage = "report") ->
     return Reader(path, on_damage=on_damage)
 
 
-class Reader:
+class Reader(Queries):
     """A store opened for reading. The view it holds never changes until `refresh`; threads may share it."""
 
     def __init__(self, path: str | PathLike[str], *, on_damage: OnDamage = "report") -> None:
@@ -89,7 +88,9 @@ class Reader:
     def refresh(self) -> Reader:
         """Move the view forward to the store as it is now; scans that were made before keep the old one."""
         with self._lock:
-            self._view = self._build(self._view)
+            view = self._build(self._view)
+            ids.carry(self._view, view)
+            self._view = view
         return self
 
     def _build(self, old: View | None) -> View:
@@ -112,36 +113,11 @@ class Reader:
         frame: pd.DataFrame = import_module("batpak_analytics.frames.findings").findings_frame(self._view.findings)
         return frame
 
-    def get(self, event_id: EventId) -> Event:
-        """The event with this id, its `payload` decoded to the value that 0.9.0 gives.
+    def _snapshot(self) -> Snapshot:
+        return Snapshot.of_view(self._view)
 
-        `event_id` is 32 hexadecimal digits, a `uuid.UUID`, 16 bytes or an int. Raises `EventNotFoundError`,
-        `PayloadEncryptedError`, `PayloadUndecodableError`, `CrcMismatchError` or `CorruptFrameError`.
-        """
-        key = id_bytes(event_id)
-        place = locate(self._view, key)
-        event = read_event(place)
-        if event.payload_encryption is not None:
-            raise PayloadEncryptedError(
-                f"The payload of event {key.hex()} is encrypted, and this reader holds no keys. "
-                f"get_raw() gives the stored bytes.",
-                path=str(self._path),
-            )
-        try:
-            value = payload_to_json_value(event.payload)
-        except FormatError as error:
-            raise PayloadUndecodableError(
-                f"The payload of event {key.hex()} has no JSON value ({error.reason}). get_raw() gives its bytes.",
-                path=str(self._path),
-                offset=error.offset,
-            ) from error
-        return dataclasses.replace(
-            event, payload=value, raw=bytes(event.payload), global_sequence=place.global_sequence
-        )
-
-    def get_raw(self, event_id: EventId) -> bytes:
-        """The payload bytes as they are stored: MessagePack, or ciphertext for an encrypted event."""
-        return bytes(read_event(locate(self._view, id_bytes(event_id))).payload)
+    def _find(self, event_id: bytes) -> Place | None:
+        return ids.find(self._view, event_id)
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
         """Check every frame against its CRC; returns all findings, those of the open included.

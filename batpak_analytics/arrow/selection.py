@@ -19,6 +19,7 @@ from batpak_analytics.arrow.criteria import Criteria
 from batpak_analytics.arrow.filters import Filters, RowFilter, TupleFilters
 from batpak_analytics.arrow.pruning import cannot_match, covers, outside
 from batpak_analytics.arrow.stats import column_range, kinds_present
+from batpak_analytics.engine.region import in_namespace
 from batpak_analytics.format.layout import LIFECYCLE_ENTITY, LIFECYCLE_SCOPE, U16_MAX
 
 Mask = npt.NDArray[np.bool_]
@@ -66,11 +67,6 @@ def select(view: Any, criteria: Criteria, filters: Filters | None) -> Selection:
         counts.append(count)
         reasons.append(reason if count == 0 else None)
     return Selection(tuple(masks), tuple(counts), tuple(reasons))
-
-
-def in_namespace(entity: str, wanted: tuple[str, ...]) -> bool:
-    """The reference's match: the entity itself, or anything below it after a colon (engine-read.md 3.1)."""
-    return any(entity == name or entity.startswith(name + ":") for name in wanted)
 
 
 def _pruned(view: Any, position: int, criteria: Criteria) -> str | None:

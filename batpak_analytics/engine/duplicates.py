@@ -14,6 +14,7 @@ import numpy as np
 
 from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.segments import SegmentScan
+from batpak_analytics.format.survey import fold_ids
 from batpak_analytics.model import Finding
 
 
@@ -21,7 +22,7 @@ def drop_duplicates(
     scans: list[SegmentScan], numbers: Callable[[], list[Any]], excluded: list[Any], problems: Problems
 ) -> None:
     """Set `excluded` for every row that a later row repeats; `numbers` is asked for the sequences only then."""
-    folded = [_fold(scan.rows["event_id"]) for scan in scans]
+    folded = [fold_ids(scan.rows["event_id"]) for scan in scans]
     if not folded:
         return
     everything = np.concatenate(folded)
@@ -50,7 +51,7 @@ def event_folds(rows: Any) -> Any:
     A second event that was given a known id differs, as its clock does; a tombstone is the same, as only its kind
     changed.
     """
-    folds = _fold(rows["event_id"])
+    folds = fold_ids(rows["event_id"])
     if len(rows) == 0:
         return folds
     hashes = np.ascontiguousarray(rows["event_hash"]).view("<u8").reshape(-1, 4)
@@ -58,13 +59,6 @@ def event_folds(rows: Any) -> Any:
     for words in (*hashes.T, *place):
         folds = (folds ^ words ^ (folds >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
     return folds
-
-
-def _fold(ids: Any) -> Any:
-    if len(ids) == 0:
-        return np.empty(0, np.uint64)
-    halves = np.ascontiguousarray(ids).view("<u8").reshape(-1, 2)
-    return halves[:, 0] ^ (halves[:, 1] * np.uint64(0x9E3779B97F4A7C15))
 
 
 def _key(scan: SegmentScan, row: int) -> tuple[Any, ...]:

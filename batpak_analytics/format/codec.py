@@ -88,6 +88,8 @@ Reader = Callable[[Cursor], T]
 # A run of minimal one-byte elements, or of minimal two-byte ones. Runs keep long payloads out of a loop; the
 # repeated group is bounded because the regex engine remembers every repetition of it.
 _MINIMAL_RUN: Final = re.compile(rb"([\x00-\x7f]+)|(?:\xcc[\x80-\xff]){1,4096}")
+_PREFIX: Final = b"\xcc"
+_TWO_PREFIXES: Final = b"\xcc\xcc"  # where they are not, nothing that follows a prefix is the byte cc
 
 
 def _ranged(low: int, high: int, name: str) -> Reader[int]:
@@ -188,6 +190,8 @@ def _skip_byte_elements(cur: Cursor, count: int) -> int:
 
 def unescape(raw: bytes) -> bytes:
     """The bytes behind the elements of an int-array that holds minimal integers only (PAYLOAD_INTS)."""
+    if _TWO_PREFIXES not in raw:
+        return raw.replace(_PREFIX, b"")
     plain = bytearray()
     for run in _MINIMAL_RUN.finditer(raw):
         plain += run[0] if run[1] is not None else run[0][1::2]

@@ -6,7 +6,7 @@ it; :func:`encode_event` writes the bytes that batpak 0.9.0 writes for the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -187,10 +187,17 @@ def decode_event(buf: Any, start: int = 0, end: int | None = None) -> Event:
     """The event in the frame body ``buf[start:end]``. A stored cause of zero reads as no cause."""
     body = bytes(memoryview(buf).cast("B")[start:end])
     parsed = _parsed(_read_frame(Cursor(body, base=start)), 0)
-    return _event(body, parsed)
+    return event_at(body, parsed)
 
 
-def _event(body: bytes, at: ParsedEvent) -> Event:
+def event_at(
+    body: bytes, at: ParsedEvent, value_of: Callable[[bytes], Any] | None = None, sequence: int | None = None
+) -> Event:
+    """The event whose fields are at these places of `body`.
+
+    With `value_of`, its payload is what that gives for the stored one, and `raw` is the stored one.
+    """
+    payload = codec.span_bytes(body, ByteSpan(at.payload_start, at.payload_end, at.payload_count, at.payload_form))
     return Event(
         event_id=at.event_id,
         correlation_id=at.correlation_id,
@@ -203,11 +210,13 @@ def _event(body: bytes, at: ParsedEvent) -> Event:
         content_hash=at.content_hash,
         payload_version=at.payload_version,
         payload_encryption=_encryption(body, at),
-        payload=codec.span_bytes(body, ByteSpan(at.payload_start, at.payload_end, at.payload_count, at.payload_form)),
+        payload=payload if value_of is None else value_of(payload),
         hash_chain=HashChain(at.prev_hash, at.event_hash) if at.has_chain else None,
         entity=body[at.entity_start : at.entity_start + at.entity_size].decode(),
         scope=body[at.scope_start : at.scope_start + at.scope_size].decode(),
         extensions=decode_extensions(body, at.extensions_start, at.extensions_end),
+        global_sequence=sequence,
+        raw=None if value_of is None else payload,
     )
 
 

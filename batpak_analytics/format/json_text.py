@@ -10,18 +10,43 @@ import math
 from json.encoder import encode_basestring
 from typing import Any
 
+import msgpack
+
 from batpak_analytics.format.cursor import Cursor, as_bytes
 from batpak_analytics.format.values import read_value
 
 
 def payload_to_json_value(payload: Any) -> Any:
-    """The first MessagePack value of a payload as None, bool, int, float, str, list or dict with sorted keys.
+    """The first MessagePack value of a payload as None, bool, int, float, str, list or dict, keys as they are stored.
 
     NaN and infinities give None, of equal keys the last wins, bytes after the value are ignored. Raises
     FormatError where the reference fails: ``bin``, extensions, keys that are not strings, invalid UTF-8,
     truncated or empty input, more than 1023 levels.
     """
-    return read_value(Cursor(as_bytes(payload)), json=True)
+    data = as_bytes(payload)
+    try:
+        value = msgpack.unpackb(data)
+        if _is_plain_json(value, _SHALLOW):
+            return value
+    except (ValueError, msgpack.UnpackException):
+        pass
+    return read_value(Cursor(data), json=True)
+
+
+_SHALLOW = 32
+"""Levels of a value that are looked at by recursion."""
+
+
+def _is_plain_json(value: Any, levels: int) -> bool:
+    """Whether a value holds nothing but finite JSON, at most so many levels deep."""
+    kind = type(value)
+    if kind is dict:
+        return levels > 0 and all(type(key) is str and _is_plain_json(value[key], levels - 1) for key in value)
+    if kind is list:
+        return levels > 0 and all(_is_plain_json(item, levels - 1) for item in value)
+    if kind is float:
+        return math.isfinite(value)
+    return kind is str or kind is int or kind is bool or value is None
 
 
 def json_text(value: Any) -> str:

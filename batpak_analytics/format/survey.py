@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from batpak_analytics.format.frame import crc32
-from batpak_analytics.format.layout import FRAME_HEADER_SIZE, KIND_BATCH_BEGIN, KIND_BATCH_COMMIT
+from batpak_analytics.format.layout import FRAME_HEADER_SIZE, KIND_BATCH_BEGIN, KIND_BATCH_COMMIT, U64_MAX
 
 Rows = npt.NDArray[np.void]
 _FAR = 1 << 62
+_MIX = 0x9E3779B97F4A7C15  # odd, so that ids which were counted up get different numbers
 MAX_ALIKE = 1024
 """Neighbouring ids of one time that are compared with each other."""
 
@@ -48,6 +49,18 @@ def id_words(ids: Any) -> npt.NDArray[np.uint64]:
     """Little-endian 16-byte ids as (n, 2) words, the lower one first; no copy."""
     words: npt.NDArray[np.uint64] = ids.view(np.dtype((np.dtype("<u8"), (2,))))
     return words
+
+
+def fold_ids(ids: Any) -> npt.NDArray[np.uint64]:
+    """One number for each little-endian 16-byte id; different ids rarely share one."""
+    words = id_words(ids)
+    return words[:, 0] ^ (words[:, 1] * np.uint64(_MIX))
+
+
+def fold_id(event_id: bytes) -> int:
+    """The number that `fold_ids` gives to this id, of 16 big-endian bytes."""
+    high, low = int.from_bytes(event_id[:8], "big"), int.from_bytes(event_id[8:], "big")
+    return low ^ (high * _MIX & U64_MAX)
 
 
 def ids_differ(words: npt.NDArray[np.uint64]) -> bool:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from batpak_analytics.arrow.filters import category
 from batpak_analytics.arrow.scan import Scan
-from batpak_analytics.arrow.selection import in_namespace
+from batpak_analytics.engine.region import in_namespace
 from batpak_analytics.errors import EventNotFoundError
 from batpak_analytics.format.sidecars.visibility import HiddenRanges
 from tests.arrow.scan_stores import event, fixture_view, rows, sequences, view_of

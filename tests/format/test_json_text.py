@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from batpak_analytics.errors import FormatError, LimitError, TruncatedError
 from batpak_analytics.format import layout
+from batpak_analytics.format.cursor import Cursor
 from batpak_analytics.format.json_text import float_text, json_text, payload_to_json_value
+from batpak_analytics.format.values import read_value
 
 JSON = st.recursive(
     st.none()
@@ -157,3 +159,23 @@ def test_not_a_number_is_null_and_of_equal_keys_the_last_wins() -> None:
     assert payload_to_json_value(msgpack.packb([math.nan, math.inf])) == [None, None]
     assert payload_to_json_value(b"\xca\x7f\x80\x00\x00") is None
     assert payload_to_json_value(b"\x82\xa1a\x01\xa1a\x02") == {"a": 2}
+
+
+ANY = st.recursive(
+    JSON | st.binary(max_size=9) | st.floats() | st.builds(msgpack.ExtType, st.integers(0, 127), st.binary(max_size=9)),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3) | st.integers(0, 9), inner),
+    max_leaves=12,
+)
+
+
+@given(st.one_of(ANY.map(msgpack.packb), st.binary(max_size=30)), st.integers(0, 3), st.binary(max_size=2))
+def test_quick_reading_is_the_careful_one(packed: bytes, cut: int, rest: bytes) -> None:
+    data = packed[: len(packed) - cut] + rest
+
+    def outcome(read: Any) -> str:
+        try:
+            return repr(read(data))
+        except FormatError as error:
+            return f"{error.reason} {error.offset}"
+
+    assert outcome(payload_to_json_value) == outcome(lambda data: read_value(Cursor(data), json=True))

@@ -1,0 +1,28 @@
+"""What queries look at: the rows of a store at one moment, of a view or of a store that is being written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from batpak_analytics.engine.view import SegmentRows, View
+from batpak_analytics.format.sidecars.visibility import HiddenRanges
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Segments in the order of their ids, and what of them is shown.
+
+    `in_order` tells whether commit order is segment by segment, row by row. Events from `shown_below` on wait behind a
+    fence that is open.
+    """
+
+    segments: Sequence[SegmentRows]
+    hidden: HiddenRanges
+    in_order: Callable[[], bool]
+    shown_below: int | None = None
+
+    @classmethod
+    def of_view(cls, view: View) -> Snapshot:
+        """All that a reader sees."""
+        return cls(view.segments, view.hidden, lambda: view.in_order)
