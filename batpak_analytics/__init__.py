@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from batpak_analytics.store.idempotency import IdempotencyKey as IdempotencyKey
     from batpak_analytics.store.items import BatchItem as BatchItem
     from batpak_analytics.store.items import PriorItem as PriorItem
+    from batpak_analytics.store.marks import Watermarks as Watermarks
     from batpak_analytics.store.report import OpenReport as OpenReport
     from batpak_analytics.store.store import Store as Store
     from batpak_analytics.store.table.append import AppendedFrame as AppendedFrame
@@ -100,6 +101,7 @@ _HOMES = {
     "AppendedFrame": "store.table.append",
     "column": "store.table.roles",
     "literal": "store.table.roles",
+    "Watermarks": "store.marks",
 }
 _ERRORS = (
     "BatpakError", "StoreNotFoundError", "NotAStoreError", "StorePermissionError", "FormatError", "TruncatedError",
@@ -108,10 +110,10 @@ _ERRORS = (
     "FutureVersionError", "EventNotFoundError", "PayloadEncryptedError", "PayloadUndecodableError",
     "ViewExpiredError", "ResultTooLargeError", "MissingExtraError", "UnknownColumnError", "StoreLockedError",
     "StoreNeedsRepairError", "StoreEncryptedError", "StoreClosedError", "AppendRefusedError", "AppendFrameError",
-    "ClockMismatchError", "FenceActiveError", "FenceEndedError", "WriteFailedError", "PayloadDeclarationError",
-    "PayloadRegistryError", "PayloadCollisionError", "UpcastChainError", "TypedDecodeError", "PayloadKindError",
-    "PayloadVersionError", "UpcastError", "PayloadMismatchError", "BatpakWarning", "BatpakDamageWarning",
-    "PerformanceWarning",
+    "ClockMismatchError", "FenceActiveError", "FenceEndedError", "WriteFailedError", "WaitTimeoutError",
+    "PayloadDeclarationError", "PayloadRegistryError", "PayloadCollisionError", "UpcastChainError", "TypedDecodeError",
+    "PayloadKindError", "PayloadVersionError", "UpcastError", "PayloadMismatchError", "BatpakWarning",
+    "BatpakDamageWarning", "PerformanceWarning",
 )  # fmt: skip
 _HOMES.update(dict.fromkeys(_ERRORS, "errors"))
 

@@ -33,6 +33,7 @@
     ├── FenceActiveError                               a fence is open, and the append is not submitted to it
     ├── FenceEndedError                                the visibility fence was committed or cancelled before
     ├── WriteFailedError          (OSError)            the disk refused, and the writer has stopped
+    ├── WaitTimeoutError          (TimeoutError)       what was waited for did not happen in time; nothing is undone
     ├── PayloadDeclarationError   (TypeError)          a class or step that cannot be registered as a payload's
     ├── PayloadRegistryError                           registered payload types that contradict each other
     │   ├── PayloadCollisionError                      two types for one kind
@@ -255,6 +256,10 @@ class WriteFailedError(BatpakError, OSError):
         super().__init__(message, **evidence)
         self.durable_sequence = durable_sequence
         self.written_sequence = written_sequence
+
+
+class WaitTimeoutError(BatpakError, TimeoutError):
+    """The mark was at ``actual`` and not at ``expected`` when the time was over; no event was undone."""
 
 
 class PayloadDeclarationError(BatpakError, TypeError):

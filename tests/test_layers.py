@@ -21,7 +21,7 @@ LAYERS: dict[str, set[str]] = {
     "kernels": {"errors", "model", "format"},
     "engine": {"errors", "model", "format", "kernels"},
     "payloads": {"errors", "model", "format", "kernels"},
-    "store": {"errors", "model", "format", "kernels", "engine", "payloads", "frames"},
+    "store": {"errors", "model", "format", "kernels", "engine", "payloads", "frames", "reader"},
     "arrow": {"errors", "model", "format", "kernels", "engine"},
     "frames": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow"},
     "reader": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "frames"},

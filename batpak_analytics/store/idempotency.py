@@ -6,23 +6,22 @@ included; a key whose event is in the store is found there even when that file i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 from blake3 import blake3
 
-from batpak_analytics.engine.filesystem import DescriptorCache, read_file
-from batpak_analytics.engine.view import View, build_view
+from batpak_analytics.engine.filesystem import read_file
+from batpak_analytics.engine.ids import Place
 from batpak_analytics.errors import FormatError, FutureVersionError
 from batpak_analytics.format import layout
 from batpak_analytics.format.sidecars import idempotency
 from batpak_analytics.format.sidecars.idempotency import IdempotencyEntry
-from batpak_analytics.format.survey import id_words
 from batpak_analytics.model import Receipt
 from batpak_analytics.store.files import Files, replace_file
 from batpak_analytics.store.items import Draft
+
+Find = Callable[[bytes], Place | None]
 
 
 class IdempotencyKey(bytes):
@@ -46,21 +45,17 @@ def _framed(text: bytes) -> bytes:
 
 
 class KeyHistory:
-    """The keys that were used in a store, and what their appends returned. One thread at a time.
+    """The keys that were used in a store, and what their appends returned. One thread at a time."""
 
-    The ids of the store are looked through when a key is asked for that no list has, once; from then on the ids of
-    appended events are kept, about 100 bytes each.
-    """
-
-    def __init__(self, directory: Path, entries: Iterable[IdempotencyEntry]) -> None:
+    def __init__(self, directory: Path, find: Find, entries: Iterable[IdempotencyEntry]) -> None:
+        """`find` gives the place of the event with an id."""
         self._directory = directory
+        self._find = find
         self._entries = {entry.key: entry for entry in entries}
         self._receipts: dict[bytes, Receipt] = {}
-        self._stored: _StoredIds | None = None
-        self._since: set[bytes] = set()
 
     @classmethod
-    def load(cls, directory: Path) -> KeyHistory:
+    def load(cls, directory: Path, find: Find) -> KeyHistory:
         """Of an existing store. A damaged list counts as none, as in the reference.
 
         Raises `FutureVersionError` for a list that only a newer batpak understands.
@@ -68,7 +63,7 @@ class KeyHistory:
         path = directory / layout.IDEMPOTENCY_NAME
         data = read_file(path)
         try:
-            return cls(directory, () if data is None else idempotency.decode(data))
+            return cls(directory, find, () if data is None else idempotency.decode(data))
         except FutureVersionError as error:
             raise FutureVersionError(
                 f"{path} was written by a newer batpak ({error}), so which keys were used is unknown. "
@@ -76,13 +71,13 @@ class KeyHistory:
                 path=path,
             ) from error
         except FormatError:
-            return cls(directory, ())
+            return cls(directory, find, ())
 
     def find(self, key: bytes) -> Receipt | None:
         """The receipt of the append that used the key; its clock and lane are None if its event was compacted away."""
         found = self._receipts.get(key)
-        if found is None:
-            found = self._among_events(key)
+        if found is None and (place := self._find(key)) is not None:
+            found = _receipt_of(place)
         if found is None and key in self._entries:
             entry = self._entries[key]
             found = Receipt(
@@ -90,20 +85,6 @@ class KeyHistory:
                 entry.length, True,
             )  # fmt: skip
         return None if found is None else found._replace(replayed=True)
-
-    def _among_events(self, key: bytes) -> Receipt | None:
-        if self._stored is None or key in self._since:
-            self._stored, self._since = _StoredIds.of(self._directory), set()
-        return self._stored.find(key)
-
-    def note(self, event_id: bytes) -> None:
-        """Hear of an event that was appended."""
-        if self._stored is not None:
-            self._since.add(event_id)
-
-    def note_many(self) -> None:
-        """Hear that a table was appended: it is in the files, so they are looked through again when need be."""
-        self._stored, self._since = None, set()
 
     def record(self, draft: Draft, receipt: Receipt, prev_hash: bytes) -> None:
         """Keep the key of an event that was appended with one."""
@@ -121,43 +102,10 @@ class KeyHistory:
         replace_file(files, self._directory / layout.IDEMPOTENCY_NAME, [data])
 
 
-class _StoredIds(NamedTuple):
-    """The ids of a store's visible events, folded to 64 bits and in order; `rows` says where each stands."""
-
-    view: View
-    folds: np.ndarray[tuple[int], np.dtype[np.uint64]]
-    segments: np.ndarray[tuple[int], np.dtype[np.int64]]
-    rows: np.ndarray[tuple[int], np.dtype[np.int64]]
-
-    @classmethod
-    def of(cls, directory: Path) -> _StoredIds:
-        """As the store is now."""
-        descriptors = DescriptorCache()
-        try:
-            view = build_view(directory, "report", descriptors, {})
-        finally:
-            descriptors.close()
-        folds, segments, rows = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        for position, segment in enumerate(view.segments):
-            visible = np.flatnonzero(~segment.excluded)
-            words = id_words(segment.rows["event_id"])[visible]
-            folds.append(words[:, 0] ^ words[:, 1])
-            segments.append(np.full(len(visible), position))
-            rows.append(visible)
-        joined = np.concatenate(folds)
-        order = np.argsort(joined, kind="stable")
-        return cls(view, joined[order], np.concatenate(segments)[order], np.concatenate(rows)[order])
-
-    def find(self, key: bytes) -> Receipt | None:
-        """The receipt of the event with this id, as far as the index knows it."""
-        fold = np.uint64(int.from_bytes(key[:8], "big") ^ int.from_bytes(key[8:], "big"))
-        low, high = (int(np.searchsorted(self.folds, fold, side)) for side in ("left", "right"))
-        for at in range(high - 1, low - 1, -1):
-            segment, row = self.view.segments[int(self.segments[at])], int(self.rows[at])
-            one = segment.rows[row]
-            if one["event_id"].tobytes()[::-1] == key:
-                return Receipt(
-                    key, int(segment.sequence[row]), int(one["clock"]), int(one["lane"]), one["event_hash"].tobytes(),
-                    segment.segment_id, int(one["offset"]), int(one["length"]), False,
-                )  # fmt: skip
-        return None
+def _receipt_of(place: Place) -> Receipt:
+    """The receipt of the event that stands there, as far as the index knows it."""
+    segment, one = place.segment, place.segment.rows[place.row]
+    return Receipt(
+        one["event_id"].tobytes()[::-1], place.global_sequence, int(one["clock"]), int(one["lane"]),
+        one["event_hash"].tobytes(), segment.segment_id, int(one["offset"]), int(one["length"]), False,
+    )  # fmt: skip

@@ -63,6 +63,8 @@ class Recovered:
     hidden: HiddenRanges = field(default_factory=HiddenRanges)
     has_mmap_index: bool = False
     has_checkpoint: bool = False
+    view: View | None = None
+    """The store as it was found and repaired; None for an empty one."""
 
     @property
     def image(self) -> str | None:
@@ -92,6 +94,7 @@ def recover(directory: Path, files: Files, now_ns: int) -> Recovered:
             _refuse_damaged(view)
             image = load_image(view.listing, Problems("report"))
         state = _state(view, image)
+        state.view = view
     state.repairs = repairs + _reveal_what_is_next(files, directory, state)
     state.next_segment = max(ids) + 1
     names = list_files(directory) if repairs else names

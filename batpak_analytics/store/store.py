@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from batpak_analytics.engine.ids import Place
+from batpak_analytics.engine.queries import Queries
+from batpak_analytics.engine.snapshot import Snapshot
 from batpak_analytics.errors import BatpakError, StoreClosedError, WriteFailedError
 from batpak_analytics.format import layout
 from batpak_analytics.model import EventKind, Receipt
@@ -21,16 +24,19 @@ from batpak_analytics.store.files import Files
 from batpak_analytics.store.idempotency import KeyHistory
 from batpak_analytics.store.items import BatchItem, Draft, make_draft
 from batpak_analytics.store.lifecycle import closed_payload, opened_payload
+from batpak_analytics.store.live import LiveRows
+from batpak_analytics.store.marks import Mark, Turns, Waiting, Watermarks, covers, look, marks_of
 from batpak_analytics.store.recovered import recover
 from batpak_analytics.store.report import OpenReport
 from batpak_analytics.store.writer import Writer
 
 if TYPE_CHECKING:
+    from batpak_analytics.reader import Reader
     from batpak_analytics.store.table.append import AppendedFrame
     from batpak_analytics.store.table.rows import Rows
 
 
-class Store:
+class Store(Queries, Waiting):
     """A store opened for writing, in the bytes of batpak 0.9.0. Threads may share it; a forked child may not.
 
     As a context manager it closes itself, and after an exception in the block too.
@@ -38,13 +44,14 @@ class Store:
 
     def __init__(self, path: Path, config: StoreConfig, files: Files) -> None:
         """Use `Store.open`."""
-        self._lock = threading.Lock()
+        self._lock = Turns()
         self._owner = os.getpid()
         self._config = config
         self._payloads = config.payloads or default_registry
         self._payloads.validate(config.payload_validation, stacklevel=4)
         self._files = files
         self._writer: Writer | None = None
+        self._last_marks: Watermarks | None = None
         try:
             files.make_directory(path)
         except OSError as error:
@@ -100,7 +107,8 @@ class Store:
         started = time.perf_counter_ns()
         try:
             state = recover(self._path, self._files, self._config.clock() * 1000)
-            history = KeyHistory.load(self._path)
+            live = LiveRows(state.view)
+            history = KeyHistory.load(self._path, live.find)
         except BatpakError:
             raise
         except OSError as error:
@@ -110,6 +118,7 @@ class Store:
                 path=self._path,
             ) from error
         writer = Writer(self._files, self._path, self._config, state, history)
+        live.follow(writer)
         try:
             # Whole milliseconds, never before the last point of the store: so 0.9.0 takes it up.
             wall_ms = max(state.wall_ms, writer.now_us() // 1000)
@@ -123,7 +132,7 @@ class Store:
         except BaseException:
             writer.abandon()
             raise
-        self._writer, self._history = writer, history
+        self._writer, self._history, self._live = writer, history, live
         self._report = OpenReport(
             state.segments, state.events, len(state.heads), writer.last_sequence or 0, state.image,
             tuple(state.repairs), (time.perf_counter_ns() - started) / 1e9,
@@ -309,6 +318,42 @@ class Store:
         with self._lock:
             self._running().sync()
 
+    def _mark(self, mark: Mark, sequence: int, *, push: bool) -> int | None:
+        last = self._last_marks
+        if last is not None and covers(getattr(last, mark), sequence):
+            return sequence  # which it came to before the store was closed
+        return look(self._running(), mark, sequence, push=push)
+
+    def _marks(self) -> Watermarks:
+        return marks_of(self._running())
+
+    def reader(self) -> Reader:
+        """A new reader of this store; it sees everything appended so far, and what follows after its `refresh`.
+
+        The store's own queries always see everything, and hold back what is behind a fence that is open. A reader
+        shows one moment until it is refreshed, does scans as well, and shows the events of an open fence, as every
+        reader does. It outlives the store. Cost: that of `open_reader`.
+        """
+        self._check_open()
+        opened: Reader = import_module("batpak_analytics.reader").open_reader(self._path)
+        return opened
+
+    def _check_open(self) -> None:
+        with self._lock:
+            self._running()
+
+    def _snapshot(self) -> Snapshot:
+        with self._lock:
+            self._running()
+            return self._live.snapshot()
+
+    def _find(self, event_id: bytes) -> Place | None:
+        with self._lock:
+            shown_below = self._running().shown_below
+            place = self._live.find(event_id)
+        fenced = place is not None and shown_below is not None and place.global_sequence >= shown_below
+        return None if fenced else place
+
     def close(self) -> None:
         """Append the closing event, seal the segment and let go of the lock. A second close does nothing.
 
@@ -340,6 +385,8 @@ class Store:
                 finally:
                     stopped = writer.stopped
                     writer.finish()
+                    self._live.close()
+                    self._last_marks = marks_of(writer)
                     if not stopped:  # keys of events that may be lost would keep them from being appended again
                         self._save_history(writer)
             finally:

@@ -23,6 +23,7 @@ from batpak_analytics.format.event import encode_event, encode_extensions
 from batpak_analytics.format.frame import encode_frame
 from batpak_analytics.format.framing import NO_EXTENSIONS
 from batpak_analytics.format.sidecars import visibility
+from batpak_analytics.format.sidecars.visibility import HiddenRanges
 from batpak_analytics.model import Event, EventKind, Position, Receipt
 from batpak_analytics.store.clock import IdSource, MonotoneClock
 from batpak_analytics.store.config import StoreConfig
@@ -89,6 +90,7 @@ class Writer:
         self._hidden = state.hidden
         self._fence: Fence | None = None
         self._sync_every = config.sync_every
+        self._visible = state.next_sequence
         self._unsynced = 0
         self._stopped: WriteFailedError | None = None
         self.wall_ms = state.wall_ms
@@ -106,6 +108,26 @@ class Writer:
     def durable_sequence(self) -> int | None:
         """The latest sequence that is known to be on disk."""
         return self._durable - 1 if self._durable else None
+
+    @property
+    def visible_sequence(self) -> int | None:
+        """The latest sequence that was shown: not one behind a fence that is open or was cancelled."""
+        return self._visible - 1 if self._visible else None
+
+    @property
+    def shown_below(self) -> int | None:
+        """The first sequence behind the fence that is open; None where every event is shown."""
+        return self._fence.written[0][0] if self._fence is not None and self._fence.written else None
+
+    @property
+    def hidden(self) -> HiddenRanges:
+        """What cancelled fences hide; another object after each."""
+        return self._hidden
+
+    @property
+    def segment(self) -> ActiveSegment:
+        """The segment being written."""
+        return self._segment
 
     @property
     def stopped(self) -> bool:
@@ -192,7 +214,6 @@ class Writer:
         self._write(unit, "writing a batch", sync=True)
         self._unsynced = 0
         self._durable = self._next
-        self._history.note_many()
         return first, events.event_ids
 
     def _write(self, unit: Unit, what: str, *, sync: bool) -> None:
@@ -214,16 +235,18 @@ class Writer:
 
     def begin_fence(self, fence: Fence) -> None:
         """From here on take only what is submitted to this fence."""
-        self._require_running()
+        self.require_running()
         self._check_fence(None)
         self._fence = fence
 
     def end_fence(self, fence: Fence, *, keep: bool) -> None:
         """Keep its events, or hide them: durably before they are hidden, so that no new event gets their numbers."""
-        self._require_running()
+        self.require_running()
         self._check_fence(fence)
         self.sync()
         self._fence = None
+        if keep and fence.written:
+            self._visible = self._next
         if keep or not fence.written:
             return
         hidden = hidden_with(self._hidden, fence.written)
@@ -238,7 +261,7 @@ class Writer:
 
     def _refuse(self, fence: Fence | None) -> None:
         """Raise for a writer that has stopped, or for a fence that is not the open one."""
-        self._require_running()
+        self.require_running()
         self._check_fence(fence)
 
     def _check_fence(self, fence: Fence | None) -> None:
@@ -253,7 +276,7 @@ class Writer:
 
     def sync(self) -> None:
         """Return when every event appended so far is on disk."""
-        self._require_running()
+        self.require_running()
         with self._disk("syncing the segment"):
             self._segment.sync()
         self._durable = self._next
@@ -273,7 +296,8 @@ class Writer:
         """Let go of the segment as it is."""
         self._segment.close()
 
-    def _require_running(self) -> None:
+    def require_running(self) -> None:
+        """Raise `StoreClosedError` once a failure of the disk ended this writer."""
         if self._stopped is not None:
             raise StoreClosedError(
                 f"The store stopped when a write failed ({self._stopped}). Nothing was written now; close it and open "
@@ -380,9 +404,11 @@ class Writer:
         self._segment.record(unit.rows)
         self._heads.update(unit.heads)
         self.wall_ms = unit.wall_ms
-        if self._fence is not None:
-            self._fence.written += [(placed.sequence, placed.lane) for placed in unit.events]
         self._next += unit.count
+        if self._fence is None:
+            self._visible = self._next
+        else:
+            self._fence.written += [(placed.sequence, placed.lane) for placed in unit.events]
 
     def _receipt(self, draft: Draft, placed: Placed, *, keyed: bool) -> Receipt:
         event_id, sequence, clock, lane, event_hash, prev_hash, offset, length = placed
@@ -390,7 +416,6 @@ class Writer:
             event_id, sequence, clock, lane, event_hash, self._segment.segment_id, offset, length,
             sequence < self._durable,
         )  # fmt: skip
-        self._history.note(event_id)
         if keyed:
             self._history.record(draft, receipt, prev_hash)
         return receipt
