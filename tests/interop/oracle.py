@@ -133,6 +133,24 @@ class Oracle:
         """`dump_text`, parsed."""
         return parse_rows(self.dump_text(store, granularity))
 
+    def ask(self, store: Path, questions: Sequence[dict[str, Any]]) -> list[Any]:
+        """What the engine's queries on a copy of the store give; `queries.rs` says what can be asked."""
+        lines = "".join(json.dumps(question) + "\n" for question in questions)
+        with tempfile.TemporaryDirectory() as scratch:
+            copy = copy_store(store, Path(scratch) / "copy")
+            command = [str(self.binary), "queries", str(copy)]
+            ran = subprocess.run(
+                command, input=lines, capture_output=True, encoding="utf-8", timeout=RUN_SECONDS, check=False
+            )
+        if ran.returncode != 0:
+            raise OracleFailed(f"queries {store}: {ran.stderr.strip()}")
+        return [json.loads(line) for line in ran.stdout.splitlines()]
+
+    def marks(self, directory: Path) -> list[dict[str, Any]]:
+        """What is visible, and where the watermarks are, after each step of `marks.rs`."""
+        steps: list[dict[str, Any]] = self._report("marks", directory)
+        return steps
+
     def append(self, store: Path, **options: int | str) -> Any:
         """Add events (options: seed, events, segment_bytes, odd, fences, shared_keys, end="close" | "drop" | ...)."""
         return self._report("append", store, *_flags(options))

@@ -15,6 +15,8 @@
 //! live DIR --events N --segment-bytes N        [--compact-at N,N] [--strategy S] [--pause-us N] [--fences 0|1]
 //!                                              [--receipts FILE] [--ask 0|1]
 //! typed write DIR --seed N --events N          typed payloads of every version; typed copy SOURCE DIR reads them
+//! marks DIR                                    visibility and watermarks along a fixed course in a new store
+//! queries DIR                                  answers the questions on stdin, one JSON object a line
 //! profiles                                     the names that `write` knows
 //! ```
 //!
@@ -28,8 +30,10 @@ mod dump;
 mod live;
 mod maintain;
 mod many;
+mod marks;
 mod payloads;
 mod profiles;
+mod queries;
 mod random;
 mod receipts;
 mod replay;
@@ -119,6 +123,8 @@ fn run() -> Result<(), Failure> {
         "bulk" => bulk_command(&mut args),
         "live" => live_command(&mut args),
         "typed" => typed::run(&mut args),
+        "marks" => print(&marks::course(&args.directory()?)?),
+        "queries" => queries::answer(&args.directory()?),
         "profiles" => print(&json!(profiles::NAMES)),
         other => Err(Failure::usage(format!("unknown command {other}"))),
     }
