@@ -147,6 +147,6 @@ def _continues(old: Sequence[SegmentRows], new: Sequence[SegmentRows]) -> bool:
         grown = len(now.rows) > count and place == len(old) - 1
         if not was.file.identity.same_file(now.file.identity) or not (grown or len(now.rows) == count):
             return False
-        if count and now.rows[count - 1].tobytes() != was.rows[count - 1].tobytes():
+        if count and now.rows["event_id"][count - 1] != was.rows["event_id"][count - 1]:
             return False
     return True
