@@ -10,10 +10,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(module: str, store: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start a module of this folder in a new interpreter, with the store as its argument."""
+def start(module: str, store: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a module of this folder in a new interpreter, with the store as its first argument."""
     return subprocess.Popen(
-        [sys.executable, "-m", f"tests.benchmarks.{module}", str(store.resolve())],
+        [sys.executable, "-m", f"tests.benchmarks.{module}", str(store.resolve()), *arguments],
         cwd=ROOT,
         env={**os.environ, **environment},
         stdin=subprocess.PIPE,

@@ -28,6 +28,8 @@ LIMITS = (
     Limit("append_batch", "reference-append_batch", 1, "the reference"),
     Limit("append_frame", "reference-append_batch", 1 / 5, "the reference's batches"),
     Limit("store-open", "reference-open", 1 / 10, "the reference"),
+    Limit("get", "reference-get", 20, "the reference"),
+    Limit("store-get", "reference-get", 20, "the reference"),
     Limit("many-segments", "one-segment", 3, "one segment"),
 )
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks.holding import holding_lines
 from tests.benchmarks.limits import memory_verdict
 from tests.benchmarks.memory import Streamed, stream
 from tests.benchmarks.passes import pass_cases
 from tests.benchmarks.peers import peer_cases
+from tests.benchmarks.queries import query_cases
 from tests.benchmarks.reading import reading_cases, scan_case
 from tests.benchmarks.report import NONE, Line, Section, timing_line, timing_lines
 from tests.benchmarks.stores import (
@@ -157,4 +159,24 @@ def writing(plan: Plan) -> list[Section]:
     return sections
 
 
-SUBJECTS: tuple[Callable[[Plan], list[Section]], ...] = (main_store, memory, growth, payloads, segments, writing)
+def queries(plan: Plan) -> list[Section]:
+    """Point reads and queries, side by side with the reference."""
+    if not plan.wants("queries"):
+        return []
+    timings = measure(query_cases(plan.stores, plan.main, plan.events), plan.repeat)
+    seconds = {name: timing.scaled_to(plan.events) for name, timing in timings.items()}
+    title = f"Events by id and entries of the index, {_extent(plan.main, plan.events)}"
+    return [Section(title, timing_lines(timings.values(), seconds, plan.events))]
+
+
+def holding(plan: Plan) -> list[Section]:
+    """What an open store keeps in memory."""
+    if not plan.wants("holding"):
+        return []
+    title = "Memory of an open store, above the imports: the most of its stages, each stage, and the most an event"
+    return [Section(title, holding_lines(plan.stores, plan.main, plan.events))]
+
+
+SUBJECTS: tuple[Callable[[Plan], list[Section]], ...] = (
+    *(main_store, memory, growth, payloads, segments, writing, queries, holding),
+)
