@@ -70,5 +70,6 @@ class ActiveSegment:
         self.sync()
 
     def close(self) -> None:
-        """Let go of the file as it is."""
+        """Let go of the file as it is, and of the rows: whoever looks at them has arrays of their own."""
+        self._rows = FooterRows()
         self._files.close(self._descriptor)
