@@ -33,16 +33,32 @@ class Watermarks:
 
 
 class Turns(threading.Condition):
-    """The lock of a store: one thread at a time, and those that wait hear of it when a turn ends."""
+    """The lock of a store: one thread at a time, and those that wait hear of it when a turn ends.
+
+    Every append takes it, so a turn for which nobody waits costs little more than a plain lock.
+    """
 
     def __init__(self) -> None:
         super().__init__(threading.Lock())
+        self._waiting = 0
+
+    def __enter__(self) -> bool:
+        return self.acquire()
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.notify_all()
-        super().__exit__(kind, value, trace)
+        if self._waiting:
+            self.notify_all()
+        self.release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """As a condition's, counted."""
+        self._waiting += 1
+        try:
+            return super().wait(timeout)
+        finally:
+            self._waiting -= 1
 
 
 def marks_of(writer: Writer) -> Watermarks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 import tempfile
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 
 import batpak_analytics as bp
 from batpak_analytics.store import live
+from batpak_analytics.store.files import Files
 from tests.interop.questions import by_list, ours, questions_about
 
 KIND = 0x1001
+FIXTURES = {path.name: path for path in (Path(__file__).resolve().parents[1] / "fixtures").iterdir() if path.is_dir()}
 SMALL = bp.StoreConfig(segment_max_bytes=3_000, sync="batch")
 
 
@@ -150,6 +153,44 @@ def test_answers_outlive_appends_rotations_and_the_store(tmp_path: Path) -> None
     shutil.rmtree(tmp_path)
     assert list(found) == before
     assert found[-1].entity == "e:1"
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(FIXTURES) if not name.startswith("encrypted")])
+def test_store_of_the_reference_answers_with_what_was_there_and_what_was_added(tmp_path: Path, name: str) -> None:
+    """Compacted, crashed, with hidden events and index images: a reader of the files sees the same."""
+    path = tmp_path / name
+    shutil.copytree(FIXTURES[name], path)
+    with bp.Store.open(path, config=SMALL) as store:
+        for number in range(12):
+            store.append(f"order:{number % 4}", "shop", KIND, number, lane=number % 2)
+        with store.reader() as reader:
+            visible = list(reader.query())
+        assert list(store.query()) == visible
+        for question in questions_about(visible, random.Random(name), 60):
+            assert ours(store, question) == by_list(visible, question), question
+        for entry in visible:
+            assert store.get_raw(entry.event_id) == reader.get_raw(entry.event_id)
+
+
+def test_store_that_a_failure_stopped_still_answers(tmp_path: Path) -> None:
+    class Full(Files):
+        full = False
+
+        def write(self, descriptor: int, data: memoryview) -> int:
+            if self.full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(descriptor, data)
+
+    files = Full()
+    store = bp.Store.open(tmp_path, files=files)
+    kept = store.append("e", "s", KIND, 1)
+    files.full = True
+    with pytest.raises(bp.WriteFailedError):
+        store.append("e", "s", KIND, 2)
+    assert numbers(store) == [1]
+    assert store.latest("e") == store.query()[-1]
+    assert store.get(kept.event_id).payload == 1
+    store.close()
 
 
 STEPS = st.lists(
