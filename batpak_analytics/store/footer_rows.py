@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from batpak_analytics.format.layout import FOOTER_DTYPE
+from batpak_analytics.store.files import Buffer
 
 FIRST_ROWS = 64
 
@@ -21,7 +22,7 @@ class FooterRows:
     def _take(self, data: Any) -> None:
         self._data, self._into = data, memoryview(data)
 
-    def __iadd__(self, packed: bytes) -> FooterRows:
+    def __iadd__(self, packed: Buffer) -> FooterRows:
         end = self._size + len(packed)
         if end > len(self._data):
             grown = np.empty(max(end, 2 * len(self._data)), np.uint8)  # memory is taken as it is written to
