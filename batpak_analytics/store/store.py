@@ -183,12 +183,7 @@ class Store(Queries, Waiting):
         """
         draft = self._draft(BatchItem(entity, scope, kind, payload, **options))
         with self._lock:
-            writer = self._running()
-            try:
-                return writer.append(draft, expected_clock, fence=fence)
-            except BaseException as error:
-                _stop_if_interrupted(writer, error)
-                raise
+            return self._running().append(draft, expected_clock, fence=fence)
 
     def append_typed(
         self,
@@ -214,12 +209,7 @@ class Store(Queries, Waiting):
         """
         drafts = [self._draft(item) for item in items]
         with self._lock:
-            writer = self._running()
-            try:
-                return writer.append_batch(drafts, fence)
-            except BaseException as error:
-                _stop_if_interrupted(writer, error)
-                raise
+            return self._running().append_batch(drafts, fence)
 
     def _draft(self, item: BatchItem) -> Draft:
         return make_draft(item, self._config.append_max_bytes, self._payloads)
@@ -306,12 +296,7 @@ class Store(Queries, Waiting):
     def end_fence(self, fence: Fence, *, keep: bool) -> None:
         """What `Fence.commit` and `Fence.cancel` do."""
         with self._lock:
-            writer = self._running()
-            try:
-                writer.end_fence(fence, keep=keep)
-            except BaseException as error:
-                _stop_if_interrupted(writer, error)
-                raise
+            self._running().end_fence(fence, keep=keep)
 
     def sync(self) -> None:
         """Return when every event appended so far, by any thread, is on disk. Raises `WriteFailedError`."""
@@ -379,9 +364,6 @@ class Store(Queries, Waiting):
                         writer.cancel_fence()
                         if say_so:
                             _append_closing(writer)
-                except BaseException as error:
-                    _stop_if_interrupted(writer, error)
-                    raise
                 finally:
                     stopped = writer.stopped
                     writer.finish()
@@ -430,12 +412,6 @@ class Store(Queries, Waiting):
 
     def __repr__(self) -> str:
         return f"Store({str(self._path)!r}{'' if self._writer else ', closed'})"
-
-
-def _stop_if_interrupted(writer: Writer, error: BaseException) -> None:
-    """Stop a writer that an exception from outside met, such as an interrupt: it may stand between any two steps."""
-    if not isinstance(error, BatpakError):
-        writer.interrupt(error)
 
 
 def _append_closing(writer: Writer) -> None:

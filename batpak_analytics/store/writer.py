@@ -93,6 +93,9 @@ class Writer:
         self._visible = state.next_sequence
         self._unsynced = 0
         self._stopped: WriteFailedError | None = None
+        self._midway = False
+        """Whether the file and what is known of it may differ: so it stays where an exception from outside comes between.
+        """
         self.wall_ms = state.wall_ms
         with self._disk("opening the store"):
             for path in state.without_footer:
@@ -131,8 +134,8 @@ class Writer:
 
     @property
     def stopped(self) -> bool:
-        """Whether a failure of the disk ended this writer."""
-        return self._stopped is not None
+        """Whether a failure of the disk, or an interrupt in the middle of a call, ended this writer."""
+        return self._midway or self._stopped is not None
 
     def now_us(self) -> int:
         """The store's clock."""
@@ -151,7 +154,7 @@ class Writer:
 
         A key that was used gives the receipt of then, whatever the clock is now (trap T28).
         """
-        if self._stopped is not None or fence is not self._fence:
+        if self._midway or self._stopped is not None or fence is not self._fence:
             self._refuse(fence)
         known = self._replayed(draft.key)
         if known is not None:
@@ -173,7 +176,7 @@ class Writer:
 
     def append_batch(self, drafts: Sequence[Draft], fence: Fence | None = None) -> list[Receipt]:
         """Write all or nothing, in one segment, on disk when this returns."""
-        if self._stopped is not None or fence is not self._fence:
+        if self._midway or self._stopped is not None or fence is not self._fence:
             self._refuse(fence)
         self._check_batch(drafts)
         known = self._replayed_batch(drafts)
@@ -196,7 +199,7 @@ class Writer:
 
     def append_rows(self, rows: Rows) -> tuple[int, Any]:
         """Write the rows of a table as `append_batch` does; the first sequence, and the ids."""
-        if self._stopped is not None or self._fence is not None:
+        if self._midway or self._stopped is not None or self._fence is not None:
             self._refuse(None)
         now = self._clock()
         events = rows.events(self._new_id.many(now, rows.count))
@@ -218,7 +221,7 @@ class Writer:
 
     def _write(self, unit: Unit, what: str, *, sync: bool) -> None:
         """Write and commit. Where that fails or is interrupted, all of it is cut off: nothing counts before its end."""
-        begin = self._segment.size
+        begin, self._midway = self._segment.size, True
         try:
             self._segment.write(unit.frames)
             if sync:
@@ -230,8 +233,10 @@ class Writer:
             self._segment.size = begin
             with self._disk("cutting off what was interrupted"):
                 self._segment.cut()
+            self._midway = False
             raise
         self._commit(unit)
+        self._midway = False
 
     def begin_fence(self, fence: Fence) -> None:
         """From here on take only what is submitted to this fence."""
@@ -244,15 +249,16 @@ class Writer:
         self.require_running()
         self._check_fence(fence)
         self.sync()
-        self._fence = None
-        if keep and fence.written:
+        self._midway = True
+        if fence.written and keep:
             self._visible = self._next
-        if keep or not fence.written:
-            return
-        hidden = hidden_with(self._hidden, fence.written)
-        with self._disk("hiding the events of a cancelled fence"):
-            replace_file(self._files, self._directory / layout.VISIBILITY_NAME, [visibility.encode(hidden)])
-        self._hidden = hidden
+        elif fence.written:
+            hidden = hidden_with(self._hidden, fence.written)
+            with self._disk("hiding the events of a cancelled fence"):
+                replace_file(self._files, self._directory / layout.VISIBILITY_NAME, [visibility.encode(hidden)])
+            self._hidden = hidden
+        self._fence = None
+        self._midway = False
 
     def cancel_fence(self) -> None:
         """End the fence that is open, if one is."""
@@ -285,7 +291,7 @@ class Writer:
     def finish(self) -> None:
         """Seal the segment, unless a failure ended the writer, and let go of it."""
         try:
-            if self._stopped is None:
+            if not self.stopped:
                 with self._disk("sealing the segment"):
                     self._segment.seal()
                 self._durable = self._next
@@ -298,10 +304,17 @@ class Writer:
 
     def require_running(self) -> None:
         """Raise `StoreClosedError` once a failure of the disk ended this writer."""
+        if self._midway and self._stopped is None:
+            self._stopped = WriteFailedError(
+                "an interrupt came in the middle of a call; the next open shows whether its events are kept, and those "
+                "of earlier calls are",
+                durable_sequence=self.durable_sequence,
+                written_sequence=self.last_sequence,
+                path=self._directory,
+            )
         if self._stopped is not None:
             raise StoreClosedError(
-                f"The store stopped when a write failed ({self._stopped}). Nothing was written now; close it and open "
-                f"it again.",
+                f"The store has stopped: {self._stopped} Nothing was written now; close it and open it again.",
                 path=self._directory,
             ) from self._stopped
 
@@ -389,6 +402,7 @@ class Writer:
         """Seal before creating: a crash between leaves every segment but the last with a footer."""
         if self._segment.size < self._config.segment_max_bytes:
             return
+        self._midway = True
         with self._disk("starting a new segment"):
             self._segment.seal()
             self._durable = self._next
@@ -398,6 +412,7 @@ class Writer:
             )  # fmt: skip
             self._segment.close()
             self._segment = following
+        self._midway = False
 
     def _commit(self, unit: Unit) -> None:
         """From here on the events that were written count."""
@@ -419,17 +434,6 @@ class Writer:
         if keyed:
             self._history.record(draft, receipt, prev_hash)
         return receipt
-
-    def interrupt(self, error: BaseException) -> None:
-        """Stop for good: an exception from outside came in the middle of a call, and how far that was is not known."""
-        if self._stopped is None:
-            self._stopped = WriteFailedError(
-                f"{type(error).__name__} came in the middle of a call. The next open shows whether its events are "
-                f"kept; those of earlier calls are. The writer has stopped: open the store again.",
-                durable_sequence=self.durable_sequence,
-                written_sequence=self.last_sequence,
-                path=self._directory,
-            )
 
     @contextmanager
     def _disk(self, what: str) -> Iterator[None]:
