@@ -96,9 +96,9 @@ def recover(directory: Path, files: Files, now_ns: int) -> Recovered:
         state = _state(view, image)
         state.view = view
     state.repairs = repairs + _reveal_what_is_next(files, directory, state)
-    state.next_segment = max(ids) + 1
-    names = list_files(directory) if repairs else names
-    state.has_mmap_index, state.has_checkpoint = MMAP_INDEX_NAME in names, CHECKPOINT_NAME in names
+    state.next_segment = max(ids, default=0) + 1
+    state.has_mmap_index = MMAP_INDEX_NAME in view.listing.sidecars
+    state.has_checkpoint = CHECKPOINT_NAME in view.listing.sidecars
     return state
 
 
