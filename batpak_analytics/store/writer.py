@@ -94,8 +94,7 @@ class Writer:
         self._unsynced = 0
         self._stopped: WriteFailedError | None = None
         self._midway = False
-        """Whether the file and what is known of it may differ: so it stays where an exception from outside comes between.
-        """
+        """Whether the file and what is known of it may differ; an exception from outside leaves it so."""
         self.wall_ms = state.wall_ms
         with self._disk("opening the store"):
             for path in state.without_footer:
