@@ -43,6 +43,8 @@ def kernel_extensions() -> list[Extension]:
         Extension(
             f"batpak_analytics.kernels.{source.stem}",
             [source.as_posix()],
+            include_dirs=[KERNELS.as_posix()],
+            depends=[header.as_posix() for header in KERNELS.glob("*.h")],
             extra_compile_args=flags + asan,
             extra_link_args=asan,
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 import cython
 import numpy as np
+from cython.cimports.batpak_analytics.kernels.wide import wide_ints, wide_prepare
 from cython.cimports.batpak_analytics.kernels.wire import start_of
 from cython.cimports.libc.string import memcpy
 
@@ -26,7 +27,7 @@ FRAME_OK = cython.declare(cython.int, 0)
 FORM_INTS = cython.declare(cython.int, 0)
 FORM_BIN = cython.declare(cython.int, 1)
 FAIL = cython.declare(index, -1)
-SLACK = cython.declare(index, 8)  # whole words are written, so up to seven bytes too many
+SLACK = cython.declare(index, 64)  # whole blocks are written, so up to 63 bytes too many
 
 HIGH_BITS = cython.declare(u64, 0x8080808080808080)
 PREFIX_BYTES = cython.declare(u64, 0xCCCCCCCCCCCCCCCC)
@@ -90,6 +91,7 @@ def _fill_squeeze() -> cython.void:
 
 _fill_step()
 _fill_squeeze()
+WIDE = cython.declare(cython.bint, wide_prepare())
 
 
 @cython.cfunc
@@ -158,6 +160,10 @@ def _ints(data: p_bytes, at: index, end: index, count: index, out: p_out, copyin
     prefixes: cython.int
     lone: cython.int
     used: cython.int
+    if WIDE and end - at >= 64:
+        at = wide_ints(data, at, end, count, out, copying, cython.address(k), cython.address(carry))
+        if at < 0 or k == count:
+            return at
     while k < count and end - at >= 8:
         memcpy(cython.address(word), data + at, 8)
         if word & HIGH_BITS == 0 and not carry and count - k >= 8:  # text, mostly
@@ -192,7 +198,7 @@ def skip_ints(data, at, end, count):
 
 
 def read_ints(data, at, end, count, out):
-    """The same, and their values in ``out``, which has room for ``count + 8`` bytes."""
+    """The same, and their values in ``out``, which has room for ``count + 64`` bytes."""
     return _ints(data, at, end, count, out, True)
 
 

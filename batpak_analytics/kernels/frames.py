@@ -150,7 +150,7 @@ def _ints(
 @cython.exceptval(check=False)
 def _hash(data: p_bytes, at: index, end: index, out: p_out) -> index:
     """A 32-byte int-array."""
-    roomy: cython.uchar[40]  # read_ints wants eight bytes more
+    roomy: cython.uchar[96]  # read_ints wants 64 bytes more
     if at < 0 or end - at < 35 or data[at] != 0xDC or data[at + 1] != 0 or data[at + 2] != 32:
         return FAIL
     at = read_ints(data, at + 3, end, 32, roomy)
@@ -324,7 +324,7 @@ def _payload(data: p_bytes, at: index, end: index, row: p_row, out: p_out) -> in
 def parse_body(data, at, end, row, out):
     """Fill ``row`` from one body in the canonical layout; False leaves it half filled.
 
-    The payload goes to ``out`` too, where there is one; that has room for as many bytes as the body has, and eight.
+    The payload goes to ``out`` too, where there is one; that has room for as many bytes as the body has, and 64.
     """
     fields: cython.int
     content: index[2]

@@ -38,7 +38,7 @@ COMMIT = cython.declare(u16, KIND_BATCH_COMMIT)
 SMALLEST = cython.declare(u32, FRAME_HEADER_SIZE)
 FAR = cython.declare(u64, 1 << 62)
 PRIME = cython.declare(u64, 0x9E3779B97F4A7C15)
-BLOCK_ROWS = cython.declare(index, 160)  # 26 kB: what the checksum has read is still in the first cache
+BLOCK_ROWS = cython.declare(index, 1024)  # 166 kB: what the checksum has read is still in the second cache
 ALIKE = cython.declare(index, 1024)
 if MAX_ALIKE != 1024:
     raise ImportError("MAX_ALIKE has changed. Change the kernel too.")

@@ -32,7 +32,7 @@ index = cython.typedef(cython.Py_ssize_t)
 u64 = cython.typedef(cython.ulonglong)
 
 FRAME_OK = cython.declare(cython.int, 0)
-SLACK = cython.declare(index, 8)  # read_ints writes whole words
+SLACK = cython.declare(index, 64)  # read_ints writes whole blocks
 ENTRY_SIZE = cython.declare(index, FOOTER_DTYPE.itemsize)
 OFFSET = cython.declare(index, FOOTER_DTYPE.fields["offset"][1])
 LENGTH = cython.declare(index, FOOTER_DTYPE.fields["length"][1])

@@ -185,6 +185,17 @@ def test_escapes_are_undone_at_every_alignment(payload: bytes, shift: int) -> No
         assert (bytes(data), offsets.tolist()) == (payload, [0, len(payload)])
 
 
+@settings(max_examples=300)
+@given(st.lists(samples.telling, max_size=200), st.integers(0, 400), st.none() | samples.telling)
+def test_one_wrong_byte_in_a_payload_is_seen_wherever_it_stands(payload: list[int], at: int, octet: int | None) -> None:
+    """In a frame more bytes follow the payload, so that whole blocks of it can be taken."""
+    elements = bytearray(b"".join(bytes([byte]) if byte < 0x80 else bytes([0xCC, byte]) for byte in payload))
+    if octet is not None and at < len(elements):
+        elements[at] = octet
+    head = b"\xdc" + len(payload).to_bytes(2, "big")
+    same_rows(*with_headers([replaced(head + elements)] * 2), check_crc=False)
+
+
 def test_a_row_with_a_wrong_crc_is_zero_otherwise() -> None:
     buffer, offsets, lengths = with_headers([replaced(b"\x90")])
     parsed = same_rows(buffer, offsets, lengths)
