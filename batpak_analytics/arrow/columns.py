@@ -22,6 +22,7 @@ from batpak_analytics.arrow.schema import (
     SEQUENCE_SOURCES,
     base_field,
 )
+from batpak_analytics.engine.parallel import in_order, threads_for
 from batpak_analytics.format.gather import row_count
 from batpak_analytics.format.layout import FOOTER_DTYPE, I64_MAX
 
@@ -154,15 +155,16 @@ class LabelSpace:
     def __init__(self, view: Any, masks: tuple[Array | None, ...], counts: tuple[int, ...]) -> None:
         self.entity, self.scope = Labels(), Labels()
         self.sequence_source = Labels(SEQUENCE_SOURCES)
-        for position, count in enumerate(counts):
-            if count:
-                self._add(position, view.segments[position], masks[position])
+        chosen = [position for position, count in enumerate(counts) if count]
 
-    def _add(self, position: int, segment: Any, mask: Array | None) -> None:
-        """Give codes to the strings that the selected rows of one segment use."""
-        used = kernels.used_strings(segment.rows, mask, len(segment.strings))
-        for labels, flags in zip((self.entity, self.scope), used, strict=True):
-            labels.add_table(position, segment.strings, flags)
+        def used(position: int) -> tuple[Array, Array]:
+            segment = view.segments[position]
+            return kernels.used_strings(segment.rows, masks[position], len(segment.strings))
+
+        found = in_order(used, chosen, threads_for(sum(counts), len(chosen)))
+        for position, both in zip(chosen, found, strict=True):
+            for labels, flags in zip((self.entity, self.scope), both, strict=True):
+                labels.add_table(position, view.segments[position].strings, flags)
 
     def add_all(self, view: Any, position: int) -> None:
         """The same for every string of a segment's table, used or not."""

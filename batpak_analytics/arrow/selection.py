@@ -43,14 +43,20 @@ class Selection:
     def frame_bytes(self, view: Any) -> int:
         """Bytes of all selected frames."""
         return sum(
-            int(_masked(segment.rows["length"], mask).sum(dtype=np.uint64))
+            _frame_bytes(segment, mask)
             for segment, mask, count in zip(view.segments, self.masks, self.counts, strict=True)
             if count
         )
 
 
-def _masked(values: Any, mask: Mask | None) -> Any:
-    return values if mask is None else values[mask]
+def _frame_bytes(segment: Any, mask: Mask | None) -> int:
+    """Bytes of the frames of the rows in a mask; where it leaves few out, those are looked at."""
+    if mask is None:
+        return int(segment.frame_bytes)
+    lengths, out = segment.rows["length"], np.flatnonzero(~mask)
+    if 2 * len(out) > len(mask):
+        return int(lengths[mask].sum(dtype=np.uint64))
+    return int(segment.frame_bytes) - int(lengths[out].sum(dtype=np.uint64))
 
 
 def select(view: Any, criteria: Criteria, filters: Filters | None) -> Selection:

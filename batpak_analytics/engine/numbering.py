@@ -83,6 +83,11 @@ class Numbering:
         """Where each number came from."""
         return self._numbers[1][segment]
 
+    def frame_bytes(self, segment: int) -> int:
+        """Bytes of the frames of all rows, which whoever has looked through them knows."""
+        scan = self._scans[segment]
+        return scan.survey.frame_bytes if scan.survey else int(scan.rows["length"].sum(dtype=np.uint64))
+
     def hides(self, segment: int) -> bool:
         """Whether any row is never shown."""
         masks = self._masks

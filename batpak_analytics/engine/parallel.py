@@ -18,6 +18,9 @@ MAX_THREADS = 8
 
 CRC_PART_BYTES = 1 << 24
 
+ROWS_FOR_A_THREAD = 10_000
+"""Footer rows of a segment from which on it is worth while to look at them in a thread."""
+
 
 def thread_count() -> int:
     """Threads to use: `BATPAK_THREADS`, else one for each processor this process may run on, up to a limit."""
@@ -26,6 +29,11 @@ def thread_count() -> int:
         return int(chosen)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(usable, MAX_THREADS))
+
+
+def threads_for(rows: int, segments: int) -> int:
+    """Threads for work that looks at so many footer rows, segment by segment."""
+    return thread_count() if rows >= ROWS_FOR_A_THREAD * segments and segments > 1 else 1
 
 
 def crc32_in_threads(data: Any) -> int:

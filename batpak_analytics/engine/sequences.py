@@ -16,7 +16,7 @@ import numpy as np
 
 from batpak_analytics import kernels
 from batpak_analytics.engine.listing import Listing
-from batpak_analytics.engine.parallel import crc32_in_threads, in_order
+from batpak_analytics.engine.parallel import crc32_in_threads, in_order, threads_for
 from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.segments import SegmentScan
 from batpak_analytics.errors import FormatError, FutureVersionError
@@ -27,8 +27,6 @@ from batpak_analytics.model import Finding
 
 FROM_IMAGE, FROM_FOOTER, SYNTHESISED = 0, 1, 2
 SOURCE_NAMES = ("image", "footer", "synthesised")
-ROWS_FOR_A_THREAD = 10_000
-"""Rows of a segment from which on threads are worth their while."""
 
 
 def load_image(listing: Listing, problems: Problems) -> IndexImage | None:
@@ -124,8 +122,8 @@ class _ImageNumbers:
         """
         filled = [scan.rows for scan in scans if len(scan.rows)]
         starts = accumulate(map(len, filled), initial=0)
-        few = len(self._numbers) < ROWS_FOR_A_THREAD * len(filled)
-        return in_order(self._match, zip(starts, filled, strict=False), threads=1 if few else None)
+        threads = threads_for(len(self._numbers), len(filled))
+        return in_order(self._match, zip(starts, filled, strict=False), threads)
 
     def _match(self, at: tuple[int, Any]) -> tuple[int, kernels.Matched]:
         start, rows = at

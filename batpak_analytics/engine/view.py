@@ -74,6 +74,11 @@ class SegmentRows:
         return self.numbering.hides(self.position)
 
     @property
+    def frame_bytes(self) -> int:
+        """Bytes of the frames of all rows."""
+        return self.numbering.frame_bytes(self.position)
+
+    @property
     def mapped(self) -> bool:
         """Whether windows are slices of a map rather than reads."""
         return self.file.map is not None

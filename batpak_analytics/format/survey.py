@@ -25,7 +25,8 @@ class Survey(NamedTuple):
     ``markers``: one has the kind of a batch marker. ``top_string``: the highest string index, -1 without rows.
     ``ids_differ``: all ids are proven to be different at little cost, being in the order of their first 48 bits (the
     time, in a UUIDv7) and different in the last 64 where those are equal in at most `MAX_ALIKE` neighbours.
-    ``sequence_ascends``: no recorded sequence is below the one before. ``crc``: the CRC-32 of the rows' bytes.
+    ``sequence_ascends``: no recorded sequence is below the one before. ``frame_bytes``: all lengths together.
+    ``crc``: the CRC-32 of the rows' bytes.
     """
 
     in_order: bool
@@ -34,6 +35,7 @@ class Survey(NamedTuple):
     top_string: int
     ids_differ: bool
     sequence_ascends: bool
+    frame_bytes: int
     crc: int
 
 
@@ -79,7 +81,7 @@ def ids_differ(words: npt.NDArray[np.uint64]) -> bool:
 def survey_rows(entries: Rows, before: int = 0) -> Survey:
     """Look through all rows once; ``before`` is the CRC-32 of what stands before them."""
     if not len(entries):
-        return Survey(True, np.empty(0, np.int64), False, -1, True, True, before)
+        return Survey(True, np.empty(0, np.int64), False, -1, True, True, 0, before)
     offsets, lengths = entries["offset"].astype(np.uint64), entries["length"]
     ends = offsets + lengths
     in_order = not ((lengths < FRAME_HEADER_SIZE) | (offsets > _FAR)).any() and not (offsets[1:] < ends[:-1]).any()
@@ -91,6 +93,7 @@ def survey_rows(entries: Rows, before: int = 0) -> Survey:
         int(max(entries["entity_idx"].max(), entries["scope_idx"].max())),
         ids_differ(id_words(entries["event_id"])),
         bool((sequence[1:] >= sequence[:-1]).all()),
+        int(lengths.sum(dtype=np.uint64)),
         crc32(np.ascontiguousarray(entries).view(np.uint8), before),
     )
 

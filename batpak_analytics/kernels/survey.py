@@ -9,10 +9,10 @@ from typing import Any
 
 import cython
 import numpy as np
+from cython.cimports.batpak_analytics.kernels.walk import crc32_of
 from cython.cimports.batpak_analytics.kernels.words import u32_at, u64_at
 from cython.cimports.libc.string import memcmp, memcpy, memset
 
-from batpak_analytics.format.frame import crc32
 from batpak_analytics.format.layout import FOOTER_DTYPE, FRAME_HEADER_SIZE, KIND_BATCH_BEGIN, KIND_BATCH_COMMIT
 from batpak_analytics.format.survey import MAX_ALIKE, Matched, Survey
 
@@ -38,7 +38,7 @@ COMMIT = cython.declare(u16, KIND_BATCH_COMMIT)
 SMALLEST = cython.declare(u32, FRAME_HEADER_SIZE)
 FAR = cython.declare(u64, 1 << 62)
 PRIME = cython.declare(u64, 0x9E3779B97F4A7C15)
-BLOCK_ROWS = cython.declare(index, 1024)  # 166 kB: what the checksum has read is still in the second cache
+BLOCK_ROWS = cython.declare(index, 160)  # 26 kB: what the checksum has read is still in the first cache
 ALIKE = cython.declare(index, 1024)
 if MAX_ALIKE != 1024:
     raise ImportError("MAX_ALIKE has changed. Change the kernel too.")
@@ -52,6 +52,7 @@ Found = cython.struct(
     gaps=cython.longlong,
     rows=cython.longlong,  # how many were looked at
     end=cython.ulonglong,  # of the last frame
+    frame_bytes=cython.ulonglong,
     sequence=cython.ulonglong,  # of the last row, as the time
     time=cython.ulonglong,
     alike=cython.longlong,  # ids of that time, and a table of their last 64 bits: full where stamped with its number
@@ -114,6 +115,7 @@ def _survey(row: p_bytes, count: index, found: cython.pointer[Found], gaps: i64[
             found.ids_differ = _is_new(u64_at(row + EVENT_ID), found)
             found.alike += 1
         found.end = offset + length
+        found.frame_bytes += length
         found.sequence = sequence
         found.time = time
         found.rows += 1
@@ -127,8 +129,9 @@ def survey_rows(entries: Any, before: int = 0) -> Survey:
     count: index = len(entries)
     done: index
     step: index
+    crc: u32
     if count == 0:
-        return Survey(True, np.empty(0, np.int64), False, -1, True, True, before)
+        return Survey(True, np.empty(0, np.int64), False, -1, True, True, 0, before)
     view = np.ascontiguousarray(entries).view(np.uint8)
     packed: cython.const[cython.uchar][::1] = view
     while True:
@@ -138,17 +141,17 @@ def survey_rows(entries: Any, before: int = 0) -> Survey:
         found.markers = False
         found.top_string = 0
         found.gaps = found.rows = found.alike = 0
-        found.end = found.sequence = found.time = 0
+        found.end = found.frame_bytes = found.sequence = found.time = 0
         found.moment = 1
         memset(found.stamps, 0, cython.sizeof(found.stamps))
         crc = before
         done = 0
-        while done < count:
-            step = min(BLOCK_ROWS, count - done)
-            crc = crc32(view[done * SIZE : (done + step) * SIZE], crc)
-            with cython.nogil:
+        with cython.nogil:
+            while done < count:
+                step = min(BLOCK_ROWS, count - done)
+                crc = crc32_of(cython.address(packed[done * SIZE]), step * SIZE, crc)
                 _survey(cython.address(packed[done * SIZE]), step, cython.address(found), gap_view)
-            done += step
+                done += step
         if found.gaps <= room:
             break
         room = found.gaps
@@ -159,6 +162,7 @@ def survey_rows(entries: Any, before: int = 0) -> Survey:
         int(found.top_string),
         bool(found.ids_differ),
         bool(found.sequence_ascends),
+        int(found.frame_bytes),
         crc,
     )
 

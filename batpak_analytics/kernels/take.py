@@ -55,7 +55,10 @@ Work = cython.struct(
     differs=cython.pointer[cython.uchar],
     bounds=cython.pointer[cython.longlong],
     payloads=cython.pointer[cython.uchar],
-    taken=cython.Py_ssize_t,
+    taken=cython.Py_ssize_t,  # bytes of payloads so far; the room for them; and what the next block may need
+    room=cython.Py_ssize_t,
+    wanted=cython.Py_ssize_t,
+    unusual=cython.bint,  # a frame that the fast path cannot do was met
 )
 
 
@@ -134,11 +137,40 @@ def _start(array: Any) -> p_out:
 
 
 @cython.cfunc
-def _with_room(taken: Any, work: cython.pointer[Work], more: index):
-    """``taken``, or a copy of what it has so far, with room for ``more`` bytes."""
-    if work.taken + more <= len(taken):
+@cython.nogil
+@cython.exceptval(check=False)
+def _take_all(work: cython.pointer[Work], data: p_bytes, total: u64, done: index) -> index:
+    """Block after block from row ``done`` on, while there is room; the row to go on with."""
+    starts: u64[1024]
+    sizes: cython.uint[1024]
+    verdicts: cython.uchar[1024]
+    size: index
+    i: index
+    work.wanted = 0
+    while done < work.count:
+        size = _places(work, done, starts, sizes)
+        check_places(data, total, starts, sizes, verdicts, size)
+        if work.payloads != cython.NULL:
+            work.wanted = work.taken + SLACK
+            for i in range(size):
+                if verdicts[i] == FRAME_OK:
+                    work.wanted += sizes[i]  # an element is a byte or more, so a payload is shorter than its frame
+            if work.wanted > work.room:
+                break
+        if not _take(data, total, work, done, size, starts, sizes, verdicts):
+            work.unusual = True
+            break
+        done += size
+    return done
+
+
+@cython.cfunc
+def _with_room(taken: Any, work: cython.pointer[Work]):
+    """``taken``, or a copy of what it has so far, with twice the room that was wanted last."""
+    if work.wanted <= work.room:
         return taken
-    grown = np.empty(2 * (work.taken + more), np.uint8)
+    work.room = 2 * work.wanted
+    grown = np.empty(work.room, np.uint8)
     grown[: work.taken] = taken[: work.taken]
     work.payloads = _start(grown)
     return grown
@@ -160,26 +192,21 @@ def take_frames(sources: Any, payloads: bool = True, keep: bool = False) -> Any:
     counts = [row_count(source.rows) for source in sources]
     count: index = sum(counts)
     work: Work
-    starts: u64[1024]
-    sizes: cython.uint[1024]
-    verdicts: cython.uchar[1024]
     data: cython.const[cython.uchar][::1]
     statuses, encrypted, differs = (np.empty(count, np.uint8) for _ in range(3))
     bounds = np.zeros(count + 1, np.int64)
     frames = np.empty(count, FRAME_DTYPE) if keep else None
     taken = np.empty(min(sum([len(source.buffer) for source in sources]), USUAL_PAYLOAD * count) + SLACK, np.uint8)
     done: index
-    size: index
-    room: index
-    i: index
-    good: cython.bint
     work.frames = cython.cast(p_row, _start(frames)) if keep else cython.NULL
     work.statuses = _start(statuses)
     work.encrypted = _start(encrypted)
     work.differs = _start(differs)
     work.bounds = cython.cast(cython.pointer[cython.longlong], _start(bounds))
     work.payloads = _start(taken) if payloads else cython.NULL
-    work.taken = 0
+    work.taken = work.wanted = 0
+    work.room = len(taken)
+    work.unusual = False
     for (buffer, base, entries, rows, strings), one in zip(sources, counts, strict=True):
         view = np.frombuffer(buffer, np.uint8)
         data = view
@@ -200,19 +227,10 @@ def take_frames(sources: Any, payloads: bool = True, keep: bool = False) -> Any:
         done = 0
         while done < work.count:
             with cython.nogil:
-                size = _places(cython.address(work), done, starts, sizes)
-            check_places(view, start_of(data), data.shape[0], starts, sizes, verdicts, size)
-            if payloads:
-                room = SLACK
-                for i in range(size):
-                    if verdicts[i] == FRAME_OK:
-                        room += sizes[i]  # an element is a byte or more, so a payload is shorter than its frame
-                taken = _with_room(taken, cython.address(work), room)
-            with cython.nogil:
-                good = _take(start_of(data), data.shape[0], cython.address(work), done, size, starts, sizes, verdicts)
-            if not good:
+                done = _take_all(cython.address(work), start_of(data), data.shape[0], done)
+            if work.unusual:
                 return readable.taken_apart(_TOOLS, sources, payloads, keep)
-            done += size
+            taken = _with_room(taken, cython.address(work))
         _step(cython.address(work), work.count)
     if not payloads:
         bounds[:] = 0

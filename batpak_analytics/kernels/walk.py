@@ -7,6 +7,7 @@ a run where the two differ is looked at frame by frame.
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import cython
@@ -14,11 +15,6 @@ import numpy as np
 from cython.cimports.batpak_analytics.kernels.wire import start_of
 
 from batpak_analytics.format.layout import MAX_FRAME_PAYLOAD
-
-try:
-    from isal.isal_zlib import crc32 as _fast_crc32
-except ImportError:  # the table in here is faster than the standard library's zlib
-    _fast_crc32 = None
 
 p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
 u32 = cython.typedef(cython.uint)
@@ -41,7 +37,7 @@ CHUNK_FRAMES = cython.declare(cython.Py_ssize_t, 4096)
 CHUNK_BYTES = cython.declare(u64, 1 << 18)  # a run that stays in the processor's cache between its two passes
 FEW_FRAMES = cython.declare(cython.Py_ssize_t, 4)  # below this a run is not worth a call
 
-# -- CRC-32 (IEEE, reflected), eight bytes a step --------------------------------------------------------
+# -- CRC-32 (IEEE, reflected): isal's, or eight bytes a step ---------------------------------------------
 POLYNOMIAL = cython.declare(u32, 0xEDB88320)
 CRC_TABLE = cython.declare(u32[2048])  # eight tables of 256
 POWERS = cython.declare(u32[64])  # x^(8 * 2^k)
@@ -85,9 +81,41 @@ def _crc_step(crc: u32, data: p_bytes, at: u64) -> u32:
     )
 
 
+def isal_crc32() -> int:
+    """Where the CRC-32 of isal begins in memory, 0 where there is none.
+
+    Called there, and not through Python, it needs no interpreter lock: threads that ask for that after every block
+    wait for each other.
+    """
+    try:
+        from isal import isal_zlib
+
+        found = ctypes.CDLL(isal_zlib.__file__).crc32_gzip_refl
+    except (ImportError, OSError, AttributeError):  # no wheel for this platform, or one that hides its functions
+        return 0
+    found.argtypes, found.restype = (ctypes.c_uint32, ctypes.c_char_p, ctypes.c_uint64), ctypes.c_uint32
+    known = found(0, b"123456789", 9) == 0xCBF43926  # which also lets it choose its code for this processor
+    return (ctypes.cast(found, ctypes.c_void_p).value or 0) if known else 0
+
+
+FAST_CRC32 = cython.declare(cython.size_t, isal_crc32())
+
+
+def crc32_of(data, size, before):
+    """The CRC-32 of ``size`` bytes that follow others whose CRC is ``before``."""
+    return fast_crc32(FAST_CRC32, before, data, size) if FAST_CRC32 else _crc(data, 0, size, before)
+
+
 def crc_of(data, at, size):
-    """The CRC of ``data[at:at + size]``."""
-    crc: u32 = ~cython.cast(u32, 0)
+    """The CRC-32 of ``data[at:at + size]``."""
+    return crc32_of(data + at, size, 0)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _crc(data: p_bytes, at: u64, size: u64, before: u32) -> u32:
+    crc: u32 = ~before
     end: u64 = at + size
     while end - at >= 8:
         crc = _crc_step(crc, data, at)
@@ -209,7 +237,7 @@ def _check_each(
     good: cython.bint
     for i in range(count):
         if statuses[i] == PENDING:
-            good = crc_of(data, offsets[i] + 8, lengths[i] - 8) == _be32(data, offsets[i] + 4)
+            good = _crc(data, offsets[i] + 8, lengths[i] - 8, 0) == _be32(data, offsets[i] + 4)
             statuses[i] = OK if good else BAD_CRC
 
 
@@ -272,37 +300,32 @@ def _as_long_as_they_say(
 
 
 @cython.cfunc
-def _settle(
-    view, data: p_bytes, offsets: p_u64, lengths: p_u32, statuses: p_out, count: cython.Py_ssize_t
-) -> cython.void:
+@cython.nogil
+@cython.exceptval(check=False)
+def _settle(data: p_bytes, offsets: p_u64, lengths: p_u32, statuses: p_out, count: cython.Py_ssize_t) -> cython.void:
     """Replace PENDING by FRAME_OK or FRAME_CRC; every pending row lies inside the buffer."""
     first: cython.Py_ssize_t = 0
     end: cython.Py_ssize_t
     k: cython.Py_ssize_t
     low: u64
-    high: u64
     whole: u32
-    wanted: u32
     good: cython.bint
     while first < count:
         if statuses[first] != PENDING:
             first += 1
             continue
         end = _run_end(offsets, lengths, statuses, first, count)
-        if _fast_crc32 is not None and end - first >= FEW_FRAMES:
+        good = FAST_CRC32 != 0 and end - first >= FEW_FRAMES
+        if good:
             low = offsets[first]
-            high = offsets[end - 1] + lengths[end - 1]
             # The sequential pass comes first: it brings the run into the cache, headers included.
-            whole = _fast_crc32(view[low:high])
-            with cython.nogil:
-                good = _as_long_as_they_say(data, offsets + first, lengths + first, statuses + first, end - first)
-                wanted = _combined(data, offsets + first, lengths + first, end - first)
-            if good and whole == wanted:
-                for k in range(first, end):
-                    statuses[k] = OK
-                first = end
-                continue
-        with cython.nogil:
+            whole = crc32_of(data + low, offsets[end - 1] + lengths[end - 1] - low, 0)
+            good = _as_long_as_they_say(data, offsets + first, lengths + first, statuses + first, end - first)
+            good = good and whole == _combined(data, offsets + first, lengths + first, end - first)
+        if good:
+            for k in range(first, end):
+                statuses[k] = OK
+        else:
             _as_long_as_they_say(data, offsets + first, lengths + first, statuses + first, end - first)
             _check_each(data, offsets + first, lengths + first, statuses + first, end - first)
         first = end
@@ -363,14 +386,14 @@ def walk_frames(buffer: Any, start: int, end: int, limit: int = MAX_FRAME_PAYLOA
             found = _hop(start_of(bytes_view), at, stop, most, starts, sizes, cython.address(why))
         statuses = np.full(CHUNK_FRAMES, PENDING, np.uint8)
         verdicts = statuses
-        _settle(
-            view,
-            start_of(bytes_view),
-            cython.address(starts[0]),
-            cython.address(sizes[0]),
-            cython.address(verdicts[0]),
-            found,
-        )
+        with cython.nogil:
+            _settle(
+                start_of(bytes_view),
+                cython.address(starts[0]),
+                cython.address(sizes[0]),
+                cython.address(verdicts[0]),
+                found,
+            )
         bad = np.flatnonzero(statuses[:found])
         if bad.size:
             found = bad[0]
@@ -382,10 +405,10 @@ def walk_frames(buffer: Any, start: int, end: int, limit: int = MAX_FRAME_PAYLOA
     return np.concatenate(all_offsets), np.concatenate(all_lengths), max(start, int(at)), why
 
 
-def check_places(view, data, total, offsets, lengths, statuses, count):
-    """The status of each of ``count`` frames, as ``check_frames`` gives it; ``data`` is where ``view`` begins."""
+def check_places(data, total, offsets, lengths, statuses, count):
+    """The status of each of ``count`` frames, as ``check_frames`` gives it, in the ``total`` bytes of ``data``."""
     _place(data, total, offsets, lengths, statuses, count)
-    _settle(view, data, offsets, lengths, statuses, count)
+    _settle(data, offsets, lengths, statuses, count)
 
 
 def check_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True) -> Any:
@@ -403,7 +426,8 @@ def check_frames(buffer: Any, offsets: Any, lengths: Any, check_crc: bool = True
         return statuses
     start, size, verdict = cython.address(starts[0]), cython.address(sizes[0]), cython.address(verdicts[0])
     if check_crc:
-        check_places(view, start_of(bytes_view), bytes_view.shape[0], start, size, verdict, count)
+        with cython.nogil:
+            check_places(start_of(bytes_view), bytes_view.shape[0], start, size, verdict, count)
     else:
         _place(start_of(bytes_view), bytes_view.shape[0], start, size, verdict, count)
         _as_long_as_they_say(start_of(bytes_view), start, size, verdict, count)

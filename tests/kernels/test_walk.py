@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 import struct
+import subprocess
+import sys
 import zlib
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,21 @@ from batpak_analytics.format.layout import (
     FRAME_PAST_END,
     FRAME_TOO_LARGE,
 )
+
+WITHOUT_ISAL = """
+import sys, zlib
+sys.modules["isal"] = None
+import numpy as np
+from batpak_analytics import kernels
+from batpak_analytics.format.layout import FOOTER_DTYPE
+from batpak_analytics.kernels import walk
+assert walk.isal_crc32() == 0
+rows = np.frombuffer(bytes(range(162)) * 1000, FOOTER_DTYPE)
+assert kernels.survey_rows(rows, 12345).crc == zlib.crc32(rows.tobytes(), 12345)
+body = b"a frame" * 9
+data = (len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big") + body) * 9
+assert not kernels.check_frames(data, range(0, len(data), 71), [71] * 9).any()
+"""
 
 
 def frame(body: bytes) -> bytes:
@@ -131,3 +149,15 @@ def test_an_empty_buffer_has_no_frames() -> None:
     assert kernels.check_frames(b"", [], []).tolist() == []
     assert kernels.check_frames(b"", [0], [8]).tolist() == [FRAME_BOUNDS]
     assert kernels.check_frames(frame(b""), [0], [8]).tolist() == [FRAME_OK]
+
+
+@pytest.mark.skipif(not kernels.COMPILED, reason="there are no kernels")
+def test_isals_checksum_is_found_where_isal_is() -> None:
+    """A scan would be right without it, and threads would take twice as long."""
+    pytest.importorskip("isal")
+    assert import_module("batpak_analytics.kernels.walk").isal_crc32() != 0
+
+
+@pytest.mark.skipif(not kernels.COMPILED, reason="there are no kernels")
+def test_checksums_are_the_same_without_isal() -> None:
+    subprocess.run([sys.executable, "-c", WITHOUT_ISAL], check=True)
