@@ -66,6 +66,11 @@ def _head(raw: p_bytes, at: index, total: index, head: cython.pointer[Head]) -> 
         head.start = at + 1
         head.size = tag & 31
         return head.size <= total - head.start
+    if tag == 0xC2 or tag == 0xC3:
+        head.type = BOOL
+        head.negative = False
+        head.bits = tag & 1
+        return True
     if tag == 0xCB and total - at > 8:
         bits = big_u64_at(raw + at + 1)
         head.type = FLOAT

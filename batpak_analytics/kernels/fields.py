@@ -32,6 +32,7 @@ MISSING = cython.declare(index, -1)
 STR = cython.declare(cython.int, 4)
 MAP = cython.declare(cython.int, 8)
 FEW_FIELDS = cython.declare(index, 8)
+AT_ONCE = cython.declare(index, 512)  # rows whose positions are made ready together
 HIGH_BITS = cython.declare(u64, 0x8080808080808080)
 SIZES = cython.declare(cython.uchar[256])  # by tag: bytes of a nil, bool, number or short string; 0: ask skip_value
 
@@ -277,6 +278,18 @@ def _scan_row(
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def _make_ready(pos: p_pos, fields: index, rows: index, low: index, high: index) -> cython.void:
+    """No field is in these rows yet: shortly before they are looked at, while they are in the cache."""
+    k: index
+    i: index
+    for k in range(fields):
+        for i in range(low, high):
+            pos[k * rows + i] = MISSING
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def _scan(
     data: p_bytes,
     total: index,
@@ -289,12 +302,19 @@ def _scan(
     full: cython.bint,
     missed: cython.pointer[cython.bint],
     done: index,
+    ready: cython.pointer[index],
 ) -> index:
-    """Rows from ``done`` on, until one has a name that the table has room for; the row to go on with."""
+    """Rows from ``done`` on, until one has a name that the table has room for; the row to go on with.
+
+    The positions of the rows below ``ready`` have been made ready.
+    """
     i: index
     rows: index = roots.shape[0]
     unknown: cython.bint = False
     for i in range(done, rows):
+        if i == ready[0]:
+            ready[0] = min(rows, i + AT_ONCE)
+            _make_ready(pos, names.count, rows, i, ready[0])
         if wanted.shape[0] and not wanted[i]:
             roots[i] = SKIPPED
         elif starts[i] < 0 or starts[i] >= ends[i] or ends[i] > total:
@@ -323,13 +343,15 @@ def locate_fields(data: Any, offsets: Any, table: Any, present: Any = None, ends
     if stops.shape[0] != rows or (present is not None and wanted.shape[0] != rows):
         raise ValueError("The rows differ in number. Pass one end and one present flag for each row.")
     names = _Names(table)
-    pos = np.full((max(names.count, FEW_FIELDS), rows), MISSING, np.int64)
+    pos = np.empty((max(names.count, FEW_FIELDS), rows), np.int64)
     roots = np.empty(rows, np.uint8)
     root_view: cython.uchar[::1] = roots
     pos_view: i64[:, ::1] = pos
     missed: cython.bint = False
     full: cython.bint
     done: index = 0
+    ready: index = 0
+    known: index
     while rows:
         full = names.count >= table.max_fields
         with cython.nogil:
@@ -345,16 +367,19 @@ def locate_fields(data: Any, offsets: Any, table: Any, present: Any = None, ends
                 full,
                 cython.address(missed),
                 done,
+                cython.address(ready),
             )
         if done == rows:
             break
         readable.locate_fields(view[starts[done] : stops[done]], np.array([0, stops[done] - starts[done]]), table)
+        known = names.count
         names.read()
         if names.count > pos.shape[0]:
-            grown = np.full((2 * names.count, rows), MISSING, np.int64)
-            grown[: pos.shape[0]] = pos
+            grown = np.empty((2 * names.count, rows), np.int64)
+            grown[:known, :ready] = pos[:known, :ready]
             pos = grown
             pos_view = pos
+        pos[known : names.count, :ready] = MISSING
     if missed:
         table.overflow = True
     return readable.Located(roots, pos[: names.count])
