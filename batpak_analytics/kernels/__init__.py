@@ -41,6 +41,7 @@ from batpak_analytics.format.payload import (
     take_string,
     take_uint64,
 )
+from batpak_analytics.format.plain import Plain, join_rows, plain_segments
 from batpak_analytics.format.rows import (
     Source,
     Taken,
@@ -70,6 +71,7 @@ __all__ = [
     "Located",
     "Matched",
     "Part",
+    "Plain",
     "Source",
     "Survey",
     "Taken",
@@ -79,11 +81,13 @@ __all__ = [
     "gather_rows",
     "hash_spans",
     "intern_strings",
+    "join_rows",
     "locate_fields",
     "match_rows",
     "pack_plain",
     "pack_rows",
     "parse_frames",
+    "plain_segments",
     "put_frame",
     "put_frames",
     "survey_rows",
@@ -110,6 +114,7 @@ _KERNELS: Final = {
     "take": ("take_frames",),
     "survey": ("match_rows", "survey_rows"),
     "strings": ("intern_strings",),
+    "plain": ("join_rows", "plain_segments"),
     "gather": ("gather_rows", "used_strings"),
     "hexadecimal": ("write_hex",),
     "blake3": ("hash_spans",),

@@ -19,10 +19,12 @@ import numpy as np
 
 from batpak_analytics import kernels
 from batpak_analytics.format.event import encode_event, encode_extensions
+from batpak_analytics.format.footer import encode_footer
 from batpak_analytics.format.frame import crc32
 from batpak_analytics.format.framing import EventColumns, Lanes, Start
 from batpak_analytics.format.gather import row_count
 from batpak_analytics.format.layout import FOOTER_DTYPE, FRAME_DTYPE, FRAME_HEADER
+from batpak_analytics.format.segment import encode_segment_header
 from batpak_analytics.format.tabular import Column
 from batpak_analytics.format.tabular import Form as TableForm
 from batpak_analytics.model import Event, PayloadEncryption
@@ -167,6 +169,46 @@ def fuzz_payloads(random: Random, number: int) -> None:
             getattr(kernels, name)(buffer, places)
 
 
+def fuzz_segments(random: Random, number: int) -> None:
+    """Small segments side by side: damaged, with checksums that hold for what is damaged, at places anywhere."""
+    files = [damaged_segment(random, number + n) for n in range(random.randrange(1, 6))]
+    data = b"".join(files)
+    buffer: Any = exact(data) if number % 2 else data
+    sizes = [len(file) for file in files]
+    starts = np.cumsum([0, *sizes])[:-1]
+    ids = [number + n for n in range(len(files))]
+    found = kernels.plain_segments(buffer, starts, sizes, ids)
+    join(buffer, starts, found.rows_start, found.rows, found.strings)
+    places = [place - (place >> 63 << 64) for place in anywhere(random, len(data), 2 * len(files))]
+    kernels.plain_segments(buffer, places[: len(files)], places[len(files) :], ids)
+    few = [random.randrange(5) for _ in range(2 * len(files))]
+    join(buffer, places[: len(files)], places[len(files) :], few[: len(files)], few[len(files) :])
+
+
+def damaged_segment(random: Random, number: int) -> bytes:
+    head = encode_segment_header(number, random.choice([0, 2**40, 2**63 - 1]))
+    rows = np.zeros(random.randrange(4), FOOTER_DTYPE)
+    rows["offset"], rows["length"] = len(head) + 30 * np.arange(len(rows)), 30
+    for row in rows if random.random() < 0.4 else ():
+        row[random.choice(["offset", "length", "entity_idx", "scope_idx"])] = (
+            random.choice(anywhere(random, 99, 1)) % 2**32
+        )
+    frames = bytes(30 * len(rows))
+    footer = encode_footer(rows, ("order:1", "é" * random.randrange(40)), len(head) + len(frames))
+    table_end = len(footer) - rows.nbytes - 20
+    if random.random() < 0.4:  # a table of anything, under a good checksum
+        body = mutated(random, footer[:table_end]) + rows.tobytes()
+        footer = body + crc32(body).to_bytes(4, "little") + footer[-16:]
+    file = head + frames + footer
+    return mutated(random, file) if random.random() < 0.4 else file
+
+
+def join(buffer: Any, starts: Any, rows_start: Any, rows: Any, strings: Any) -> None:
+    codes = np.arange(int(np.sum(strings)), dtype=np.uint32)
+    out = np.empty(int(np.sum(rows)), FOOTER_DTYPE)
+    kernels.join_rows(buffer, starts, rows_start, rows, strings, codes, out)
+
+
 def fuzz_noise(random: Random, number: int) -> None:
     """Bytes that are nothing, short ones most of all."""
     data = random.randbytes(random.choice([0, 1, 3, 7, 8, 9, 30, 200, 5000]))
@@ -219,7 +261,7 @@ def batch(random: Random, data: Any, offsets: Any, count: int) -> None:
     kernels.put_frames(bytearray(), bytearray(), events, lanes, Start(1, 2, 3, names, names))
 
 
-ROUNDS: list[Callable[[Random, int], None]] = [fuzz_frames, fuzz_payloads, fuzz_noise, fuzz_writing]
+ROUNDS: list[Callable[[Random, int], None]] = [fuzz_frames, fuzz_payloads, fuzz_segments, fuzz_noise, fuzz_writing]
 
 
 def run(seed: int, seconds: float, rounds: int = 1 << 62) -> int:
