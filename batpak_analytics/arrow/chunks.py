@@ -55,7 +55,7 @@ class _Spans:
         """How many of the first rows fit, and the bytes of their frames (with what stands between them)."""
         count = size = 0
         for segment, start, stop in self.spans:
-            rows = self.view.segments[segment].rows
+            rows = self.view.stretches[segment].rows
             first, end = int(rows["offset"][start]), min(stop, start + max_rows - count)
             most = max_bytes - size + first
             fits = end - start
@@ -153,7 +153,7 @@ def _selected(view: Any, selection: Any, frames: bool) -> Iterator[_Spans | _Fla
             segments, rows = segments[kept], rows[kept]
         sizes = np.zeros(len(rows), np.int64)
         if frames:
-            sizes = _looked_up(segments, rows, np.int64, lambda at, found: view.segments[at].rows["length"][found])
+            sizes = _looked_up(segments, rows, np.int64, lambda at, found: view.stretches[at].rows["length"][found])
         yield _Flat(segments, rows, np.cumsum(sizes))
 
 

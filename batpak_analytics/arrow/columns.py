@@ -158,17 +158,17 @@ class LabelSpace:
         chosen = [position for position, count in enumerate(counts) if count]
 
         def used(position: int) -> tuple[Array, Array]:
-            segment = view.segments[position]
-            return kernels.used_strings(segment.rows, masks[position], len(segment.strings))
+            both: tuple[Array, Array] = view.stretches[position].used_strings(masks[position])
+            return both
 
         found = in_order(used, chosen, threads_for(sum(counts), len(chosen)))
         for position, both in zip(chosen, found, strict=True):
             for labels, flags in zip((self.entity, self.scope), both, strict=True):
-                labels.add_table(position, view.segments[position].strings, flags)
+                labels.add_table(position, view.stretches[position].strings, flags)
 
     def add_all(self, view: Any, position: int) -> None:
         """The same for every string of a segment's table, used or not."""
-        strings = view.segments[position].strings
+        strings = view.stretches[position].strings
         for labels in (self.entity, self.scope):
             labels.add_table(position, strings, np.ones(len(strings), np.uint8))
 
@@ -191,14 +191,26 @@ def _gathered(
         jobs.append(kernels.Job("causation_id", kernels.Form.PRESENT, present))
     parts, at = [], 0
     for group, size in zip(groups, sizes, strict=True):
-        segment = view.segments[group.segment]
+        segment = view.stretches[group.segment]
         tables = {_FIELD_OF[name]: getattr(labels, name).table(group.segment) for name in coded}
         parts.append(kernels.Part(segment.rows, as_slice(group.rows), tables))
         for name in beside:
             values[name][at : at + size] = _beside(segment, group, name)
         at += size
     kernels.gather_rows(parts, jobs)
+    if "offset" in values:
+        _place_in_files(view, groups, values["offset"])
     return values, present.view(bool)
+
+
+def _place_in_files(view: Any, groups: Any, offsets: Array) -> None:
+    """Where rows of several files are joined, their offsets do not count from the start of each."""
+    at = 0
+    for group in groups:
+        size, segment = row_count(group.rows), view.stretches[group.segment]
+        if segment.joined:
+            offsets[at : at + size] = segment.offsets(group.rows)
+        at += size
 
 
 def _room(name: str, count: int) -> Array:
@@ -214,7 +226,7 @@ def _room(name: str, count: int) -> Array:
 def _beside(segment: Any, group: Any, name: str) -> Any:
     """Values of a column that is not in the rows themselves."""
     if name == "segment_id":
-        return segment.segment_id
+        return segment.segment_ids(group.rows)
     return take(segment.sequence if name == "global_sequence" else segment.source, group.rows)
 
 

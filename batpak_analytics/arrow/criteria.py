@@ -104,8 +104,8 @@ def _sequence_at(view: Any, wall_ms: int) -> int | None:
     prefix.
     """
     firsts = []
-    for position, segment in enumerate(view.segments):
-        if not len(segment.rows) or column_range(view, position, "wall_time")[1] <= wall_ms:
+    for position, segment in enumerate(view.stretches):
+        if not segment.count or column_range(view, position, "wall_time")[1] <= wall_ms:
             continue
         later = (segment.rows["wall_ms"].astype(np.uint64) > np.uint64(max(wall_ms, 0))) & ~segment.excluded
         if wall_ms < 0:
@@ -118,7 +118,7 @@ def _sequence_at(view: Any, wall_ms: int) -> int | None:
 def sequence_of(view: Any, event_id: bytes) -> int:
     """The sequence number of a visible event; raises `EventNotFoundError`."""
     high, low = (np.uint64(int.from_bytes(half, "big")) for half in (event_id[:8], event_id[8:]))
-    for segment in view.segments:
+    for segment in view.stretches:
         ids = words(segment.rows)["event_id"]
         found = np.flatnonzero((ids[:, 0] == low) & (ids[:, 1] == high) & ~segment.excluded)
         if len(found):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -159,7 +158,7 @@ class Decoder:
         return self.needs.extensions or (self.needs.disposition and self.view.keyset is not None)
 
     def _parts(self, group: Any) -> Iterator[_Part]:
-        segment = self.view.segments[group.segment]
+        segment = self.view.stretches[group.segment]
         strings = None
         # rows that are not a footer's were made from these very frames
         if segment.footer_state == FooterState.TRUSTED:
@@ -205,23 +204,36 @@ class Decoder:
 
 
 def _bad_frames(segment: Any, window: Window, statuses: Array) -> Iterator[Finding]:
-    bad = np.flatnonzero(statuses != FRAME_OK)
-    for at in bad[: MAX_FRAME_FINDINGS + 1].tolist():
+    for at in _told(segment, window, np.flatnonzero(statuses != FRAME_OK).tolist()):
         rule, meaning = _MEANING.get(int(statuses[at]), _OUTSIDE)
         yield _finding("error", rule, segment, window.row(at), meaning, _ACTION)
 
 
 def _contradicting_frames(segment: Any, window: Window, found: dict[int, dict[str, Any]]) -> Iterator[Finding]:
     action = "The frame is shown wherever frames are read. Keep the file and report how it was written."
-    for at, columns in islice(found.items(), MAX_FRAME_FINDINGS + 1):
-        meaning = f"the footer row and the frame differ in {', '.join(columns)}; both have a good CRC."
+    for at in _told(segment, window, list(found)):
+        meaning = f"the footer row and the frame differ in {', '.join(found[at])}; both have a good CRC."
         yield _finding("warning", "frame-contradicts-index", segment, window.row(at), meaning, action)
+
+
+def _told(segment: Any, window: Window, frames: list[int]) -> list[int]:
+    """Those of the frames (by place in `window`) of which there are findings: a bounded number of each segment."""
+    if not segment.joined:
+        return frames[: MAX_FRAME_FINDINGS + 1]
+    taken: Counter[int] = Counter()
+    told = []
+    for at in frames:
+        segment_id = segment.place(window.row(at))[0]
+        taken[segment_id] += 1
+        if taken[segment_id] <= MAX_FRAME_FINDINGS + 1:
+            told.append(at)
+    return told
 
 
 def _finding(severity: Any, rule: str, segment: Any, row: Any, meaning: str, action: str) -> Finding:
     """A finding at the offset that the row names."""
-    offset = int(segment.rows["offset"][row])
-    return Finding(severity, rule, segment.segment_id, segment.name, offset, meaning, action)
+    segment_id, name, offset = segment.place(row)
+    return Finding(severity, rule, segment_id, name, offset, meaning, action)
 
 
 def _header(frames: Array, name: str) -> Array:

@@ -36,12 +36,12 @@ def cannot_match(view: Any, position: int, groups: Iterable[tuple[Predicate, ...
 
 def _impossible(view: Any, position: int, predicate: Predicate) -> bool:
     name, operator, value = predicate.column, predicate.operator, predicate.value
-    segment = view.segments[position]
+    segment = view.stretches[position]
     wanted = value if operator == "in" else (value,)
     if name in ("entity", "scope"):
         return operator in ("=", "in") and not set(wanted) & set(segment.strings)
     if name == "segment_id":
-        bounds = (segment.segment_id, segment.segment_id)
+        bounds = segment.id_range
     elif name in RANGED:
         bounds = column_range(view, position, name)
     else:

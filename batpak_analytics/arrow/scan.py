@@ -347,13 +347,14 @@ class Scan:
 
         Print it. Costs what `schema` costs.
         """
-        schema, selection = self.schema, self._selection
+        schema, view = self.schema, self.view.by_segment
+        selection = self._selection if view is self.view else select(view, self._criteria, self._filters)
         later = () if self._rest is None else self._rest.names
         tiers = self._projection.tiers | {tier_of(name) for name in later} | {Tier.INDEX}
         frames = needs_of(self._projection, self._rest) is not None
         segments = tuple(
             SegmentPlan(segment.segment_id, segment.name, len(segment.rows), count, reason)
-            for segment, count, reason in zip(self.view.segments, selection.counts, selection.reasons, strict=True)
+            for segment, count, reason in zip(view.stretches, selection.counts, selection.reasons, strict=True)
         )
         events = sum(segment.events for segment in segments if segment.reason is None)
         share = self._most_rows / max(selection.count, 1) if self._decided else 1
@@ -367,7 +368,7 @@ class Scan:
             filters=None if self._filters is None else str(self._filters),
             filtered_later=tuple(later),
             index_bytes=events * FOOTER_ENTRY_SIZE,
-            frame_bytes=int(selection.frame_bytes(self.view) * share) if frames else 0,
+            frame_bytes=int(selection.frame_bytes(view) * share) if frames else 0,
             payload_notes=self._payload_notes(),
             findings=findings_by_severity(self.view),
         )

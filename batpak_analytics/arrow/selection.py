@@ -43,20 +43,10 @@ class Selection:
     def frame_bytes(self, view: Any) -> int:
         """Bytes of all selected frames."""
         return sum(
-            _frame_bytes(segment, mask)
-            for segment, mask, count in zip(view.segments, self.masks, self.counts, strict=True)
+            segment.frame_bytes(mask)
+            for segment, mask, count in zip(view.stretches, self.masks, self.counts, strict=True)
             if count
         )
-
-
-def _frame_bytes(segment: Any, mask: Mask | None) -> int:
-    """Bytes of the frames of the rows in a mask; where it leaves few out, those are looked at."""
-    if mask is None:
-        return int(segment.frame_bytes)
-    lengths, out = segment.rows["length"], np.flatnonzero(~mask)
-    if 2 * len(out) > len(mask):
-        return int(lengths[mask].sum(dtype=np.uint64))
-    return int(segment.frame_bytes) - int(lengths[out].sum(dtype=np.uint64))
 
 
 def select(view: Any, criteria: Criteria, filters: Filters | None) -> Selection:
@@ -65,11 +55,11 @@ def select(view: Any, criteria: Criteria, filters: Filters | None) -> Selection:
     groups = filters.groups if isinstance(filters, TupleFilters) else ()
     masks: list[Mask | None] = []
     counts, reasons = [], []
-    for position, segment in enumerate(view.segments):
+    for position, segment in enumerate(view.stretches):
         reason = _pruned(view, position, criteria) or cannot_match(view, position, groups)
         mask = np.zeros(0, bool) if reason else _mask(view, position, criteria, part)
-        count = len(segment.rows) if mask is None else int(np.count_nonzero(mask))
-        masks.append(None if count == len(segment.rows) else mask)
+        count = segment.count if mask is None else int(np.count_nonzero(mask))
+        masks.append(None if count == segment.count else mask)
         counts.append(count)
         reasons.append(reason if count == 0 else None)
     return Selection(tuple(masks), tuple(counts), tuple(reasons))
@@ -77,8 +67,8 @@ def select(view: Any, criteria: Criteria, filters: Filters | None) -> Selection:
 
 def _pruned(view: Any, position: int, criteria: Criteria) -> str | None:
     """Why no row of the segment can match, from its string table and its minima and maxima alone."""
-    segment = view.segments[position]
-    if not len(segment.rows):
+    segment = view.stretches[position]
+    if not segment.count:
         return "no events"
     if criteria.entities is not None and not any(in_namespace(s, criteria.entities) for s in segment.strings):
         return f"no entity in {', '.join(map(repr, criteria.entities))}"
@@ -108,7 +98,7 @@ def _mask(view: Any, position: int, criteria: Criteria, part: RowFilter | None) 
         mask = condition if mask is None else mask & condition
     if part is None or (mask is not None and not mask.any()):
         return mask
-    count = len(view.segments[position].rows)
+    count = view.stretches[position].count
     rows = np.arange(count) if mask is None else np.flatnonzero(mask)
     passed = rows[part.positions(_filter_columns(view, position, rows, part.names), len(rows))]
     mask = np.zeros(count, bool)
@@ -118,8 +108,8 @@ def _mask(view: Any, position: int, criteria: Criteria, part: RowFilter | None) 
 
 def _conditions(view: Any, position: int, criteria: Criteria) -> Iterable[Mask]:
     """One mask for each restriction that does not hold for the segment as a whole."""
-    segment = view.segments[position]
-    rows = segment.rows  # and no sequence before it is needed: numbers cost a pass over the index image
+    segment = view.stretches[position]
+    # No rows and no sequence before they are needed: rows may have to be joined, and numbers cost a pass.
     if segment.hides_rows:
         yield ~segment.excluded
     if not criteria.system:
@@ -132,14 +122,14 @@ def _conditions(view: Any, position: int, criteria: Criteria) -> Iterable[Mask]:
     if criteria.kinds is not None:
         table = np.zeros(U16_MAX + 1, bool)
         table[sorted(criteria.kinds)] = True
-        yield table[rows["kind"]]
+        yield table[segment.rows["kind"]]
     if criteria.lanes is not None:
-        yield _on_lanes(rows["lane"], segment.sequence, criteria.lanes, view.hidden.lane_ranges)
+        yield _on_lanes(segment.rows["lane"], segment.sequence, criteria.lanes, view.hidden.lane_ranges)
     bounds = column_range(view, position, "wall_time") if criteria.since_ms or criteria.until_ms else (0, 0)
     if criteria.since_ms is not None and bounds[0] < criteria.since_ms:
-        yield rows["wall_ms"] >= np.uint64(criteria.since_ms)
+        yield segment.rows["wall_ms"] >= np.uint64(criteria.since_ms)
     if criteria.until_ms is not None and bounds[1] >= criteria.until_ms:
-        yield rows["wall_ms"] < np.uint64(criteria.until_ms)
+        yield segment.rows["wall_ms"] < np.uint64(criteria.until_ms)
     last = criteria.last_sequence
     if last is not None and column_range(view, position, "global_sequence")[1] > last:
         yield segment.sequence <= np.uint64(last)

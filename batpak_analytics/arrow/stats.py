@@ -25,24 +25,27 @@ RANGED = {
 
 
 def column_range(view: Any, position: int, name: str) -> tuple[int, int]:
-    """Inclusive minimum and maximum of a `RANGED` column in `view.segments[position]`, which has rows."""
+    """Inclusive minimum and maximum of a `RANGED` column in `view.stretches[position]`, which has rows."""
     key = ("column-range", position, name)
     found = view.cache.get(key)
     if found is None:
-        segment, field = view.segments[position], RANGED[name]
-        values = segment.sequence if field is None else segment.rows[field]
+        segment, field = view.stretches[position], RANGED[name]
+        if name == "offset":
+            values = segment.offsets(slice(None))
+        else:
+            values = segment.sequence if field is None else segment.rows[field]
         # Two threads may both compute it: the results are equal and storing one is atomic.
         found = view.cache[key] = (int(values.min()), int(values.max()))
     return found[0], found[1]
 
 
 def kinds_present(view: Any, position: int) -> npt.NDArray[np.bool_]:
-    """For each of the 65 536 kinds whether `view.segments[position]` holds one."""
+    """For each of the 65 536 kinds whether `view.stretches[position]` holds one."""
     key = ("kinds-present", position)
     found = view.cache.get(key)
     if found is None:
         found = np.zeros(1 << 16, bool)
-        found[view.segments[position].rows["kind"]] = True
+        found[view.stretches[position].rows["kind"]] = True
         view.cache[key] = found
     kinds: npt.NDArray[np.bool_] = found
     return kinds

@@ -88,7 +88,7 @@ def _span(starts: Rows, ends: Rows, cuts: list[int], position: int) -> tuple[int
 def release_pages(view: Any, chunk: Any) -> None:
     """Give the pages of a chunk's frames back to the system; they stay in the file cache and can be read again."""
     for group in chunk.groups:
-        segment, rows = view.segments[group.segment], group.rows
+        segment, rows = view.stretches[group.segment], group.rows
         first, last = (rows.start, rows.stop - 1) if isinstance(rows, slice) else (int(rows[0]), int(rows[-1]))
         low, end = segment.rows[first], segment.rows[last]
-        segment.file.release(int(low["offset"]), int(end["offset"]) + int(end["length"]))
+        segment.release(int(low["offset"]), int(end["offset"]) + int(end["length"]))

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from batpak_analytics.engine.problems import Problems
-from batpak_analytics.engine.segments import SegmentScan
+from batpak_analytics.engine.stretches import AnyScan
 from batpak_analytics.format.survey import fold_ids
 from batpak_analytics.model import Finding
 
 
 def drop_duplicates(
-    scans: list[SegmentScan], numbers: Callable[[], list[Any]], excluded: list[Any], problems: Problems
+    scans: list[AnyScan], numbers: Callable[[], list[Any]], excluded: list[Any], problems: Problems
 ) -> None:
     """Set `excluded` for every row that a later row repeats; `numbers` is asked for the sequences only then."""
     folded = [fold_ids(scan.rows["event_id"]) for scan in scans]
@@ -61,7 +61,7 @@ def event_folds(rows: Any) -> Any:
     return folds
 
 
-def _key(scan: SegmentScan, row: int) -> tuple[Any, ...]:
+def _key(scan: AnyScan, row: int) -> tuple[Any, ...]:
     entry = scan.rows[row]
     return (
         entry["event_id"].tobytes(), entry["event_hash"].tobytes(), scan.strings[entry["entity_idx"]],
@@ -69,25 +69,24 @@ def _key(scan: SegmentScan, row: int) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _report(scan: SegmentScan, row: int, problems: Problems) -> None:
+def _report(scan: AnyScan, row: int, problems: Problems) -> None:
+    listed, offset = scan.place(row)
     problems.add(
-        Finding("warning", "duplicate-event", scan.listed.segment_id, scan.listed.file.name,
-                int(scan.rows["offset"][row]),
+        Finding("warning", "duplicate-event", listed.segment_id, listed.file.name, offset,
                 "This event is stored twice; the copy with the higher sequence is shown.",
                 "Harmless for reading; a segment file may have been copied by hand.")
     )  # fmt: skip
 
 
 def _report_shared_ids(
-    scans: list[SegmentScan], kept: list[tuple[tuple[Any, ...], tuple[int, int]]], problems: Problems
+    scans: list[AnyScan], kept: list[tuple[tuple[Any, ...], tuple[int, int]]], problems: Problems
 ) -> None:
     first: dict[bytes, tuple[int, int]] = {}
     for key, place in kept:
         if key[0] in first:
-            scan = scans[place[0]]
+            listed, offset = scans[place[0]].place(place[1])
             problems.add(
-                Finding("warning", "shared-event-id", scan.listed.segment_id, scan.listed.file.name,
-                        int(scan.rows["offset"][place[1]]),
+                Finding("warning", "shared-event-id", listed.segment_id, listed.file.name, offset,
                         "Two different events carry one event id; both are shown, and get() gives the later one.",
                         "An idempotency key was probably used again after its history was lost.")
             )  # fmt: skip

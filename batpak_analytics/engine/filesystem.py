@@ -182,6 +182,19 @@ def _open_pinned(path: Path, identity: FileIdentity) -> int:
     return descriptor
 
 
+def open_listed(location: str, identity: FileIdentity) -> int | None:
+    """A descriptor of the file that was listed, whole, or None where the name now belongs to something else."""
+    try:
+        descriptor = os.open(location, READ_FLAGS)
+    except OSError:
+        return None
+    status = os.fstat(descriptor)
+    if status.st_ino == identity.inode and status.st_dev == identity.device and status.st_size >= identity.size:
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
 def expired(path: Path) -> ViewExpiredError:
     """The error for a pinned file whose name now belongs to nothing or to another file."""
     return ViewExpiredError(

@@ -15,6 +15,7 @@ from typing import Any
 
 from batpak_analytics.engine.filesystem import DescriptorCache, FileIdentity, list_files, read_file
 from batpak_analytics.engine.mapping import SegmentFile, map_file, open_segment
+from batpak_analytics.engine.packs import Pack, find_packs
 from batpak_analytics.errors import FormatError, MarkerCorruptError, ViewExpiredError
 from batpak_analytics.format.layout import (
     CHECKPOINT_NAME,
@@ -46,7 +47,10 @@ class ListedSegment:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Listing:
-    """The pinned files of one moment: segments by ascending id, sidecars by name, odd names apart."""
+    """The pinned files of one moment: segments by ascending id, sidecars by name, odd names apart.
+
+    Small sealed segments are in `packs` instead, where there are many; none while a compaction is under way.
+    """
 
     directory: Path
     segments: tuple[ListedSegment, ...]
@@ -54,6 +58,7 @@ class Listing:
     sidecars: dict[str, Any] = field(default_factory=dict)
     malformed_names: tuple[str, ...] = ()
     has_store_files: bool = False
+    packs: tuple[Pack, ...] = ()
 
     @property
     def highest_id(self) -> int:
@@ -96,12 +101,19 @@ def _open_listing(
     marker_bytes: bytes | None,
     previous: Listing | None,
 ) -> Listing:
-    known = {one.file.name: one.file for one in previous.segments} if previous else {}
     ids, malformed = _segment_names(names)
+    ids.sort(key=lambda one: (one[1], one[2], one[0]))
     unfinished = _unfinished([(segment_id, names[name].size) for name, segment_id, moved in ids if not moved])
     segments = []
     place = str(directory)
+    packs: tuple[Pack, ...] = ()
+    if marker_bytes is None:
+        packs = find_packs(place, ids, names, unfinished, descriptors, previous.packs if previous else ())
+    packed = {name for pack in packs for name in pack.names}
+    known = _known_files(previous, packs)
     for name, segment_id, moved in ids:
+        if name in packed:
+            continue
         identity, old = names[name], known.get(name)
         # Reuse only what was mapped: a map of the same inode and size shows the same bytes for ever.
         if old is not None and old.identity == identity and old.map is not None:
@@ -110,7 +122,6 @@ def _open_listing(
             sealed = moved or segment_id not in unfinished or _ends_in_footer(directory / name, identity, descriptors)
             file = open_segment(place, name, identity, descriptors, mapped=sealed)
         segments.append(ListedSegment(segment_id, file, moved))
-    segments.sort(key=lambda one: (one.segment_id, one.moved_aside, one.file.name))
     return Listing(
         directory,
         tuple(segments),
@@ -118,7 +129,19 @@ def _open_listing(
         {name: _read_sidecar(directory / name, names[name]) for name in SIDECARS if name in names},
         tuple(malformed),
         any(name in names for name in (*SIDECARS, MARKER_NAME, ".batpak.lock", "index.idemp")),
+        packs,
     )
+
+
+def _known_files(previous: Listing | None, packs: tuple[Pack, ...]) -> dict[str, SegmentFile]:
+    """The files of the previous listing by name, but for those of packs that stay."""
+    if previous is None:
+        return {}
+    known = {one.file.name: one.file for one in previous.segments}
+    for pack in previous.packs:
+        if pack not in packs:
+            known |= {file.name: file for file in pack.files()}
+    return known
 
 
 def _unfinished(sizes: list[tuple[int, int]]) -> frozenset[int]:
@@ -185,6 +208,8 @@ def _read_sidecar(path: Path, identity: FileIdentity) -> Any:
 
 def _held_still(before: dict[str, FileIdentity], after: dict[str, FileIdentity]) -> bool:
     """True when every file listed first is still there and the same; what is being written may have grown."""
+    if before == after:
+        return True
     ids, _ = _segment_names(before)
     highest = max((segment_id for _, segment_id, moved in ids if not moved), default=0)
     unfinished = _unfinished([(segment_id, before[name].size) for name, segment_id, moved in ids if not moved])

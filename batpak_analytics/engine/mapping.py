@@ -11,31 +11,40 @@ import ctypes
 import mmap
 import os
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from batpak_analytics.engine.filesystem import DescriptorCache, FileIdentity
+from batpak_analytics.engine.filesystem import DescriptorCache, FileIdentity, open_listed
 from batpak_analytics.errors import CorruptSegmentError
 
 MAPPING = os.environ.get("BATPAK_MMAP", "on") != "off"
 
 
-def _madvise() -> Any:
-    """The system's own call: pyarrow maps files but does not give advice about them."""
+def _system_call(library: Any, name: str, result: Any, *arguments: Any) -> Any:
+    """A call of the system's own: pyarrow maps files, but not where they are wanted, and gives no advice about them."""
     if not sys.platform.startswith("linux"):
         return None
     try:
-        call = ctypes.CDLL(None).madvise
+        call = getattr(library(None), name)
     except (OSError, AttributeError):
         return None
-    call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    call.restype, call.argtypes = result, arguments
     return call
 
 
-_MADVISE = _madvise()
+_MADVISE = _system_call(ctypes.CDLL, "madvise", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_MUNMAP = _system_call(ctypes.CDLL, "munmap", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
+# This one is short: to let go of the interpreter for it costs more than it gives.
+_MMAP = _system_call(
+    ctypes.PyDLL, "mmap", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_longlong
+)
+_FAILED = ctypes.c_void_p(-1).value
+_PROT_NONE, _MAP_FIXED, _MAP_NORESERVE = 0, 0x10, 0x4000  # of Linux; Python names the others only
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,13 +88,19 @@ class SegmentFile:
 
     def release(self, low: int, high: int) -> None:
         """Let the process forget the pages of `[low, high)`: it can still read them."""
-        if self.map is None or _MADVISE is None:
-            return
-        page = mmap.PAGESIZE
-        start = -(-(self.map.address + max(low, 0)) // page) * page
-        stop = (self.map.address + min(high, self.map.size)) // page * page
-        if start < stop:
-            _MADVISE(start, stop - start, mmap.MADV_DONTNEED)
+        if self.map is not None:
+            release(self.map, low, high)
+
+
+def release(buffer: Any, low: int, high: int) -> None:
+    """Let the process forget the pages of `[low, high)` of a mapped buffer: it can still read them."""
+    if _MADVISE is None:
+        return
+    page = mmap.PAGESIZE
+    start = -(-(buffer.address + max(low, 0)) // page) * page
+    stop = (buffer.address + min(high, buffer.size)) // page * page
+    if start < stop:
+        _MADVISE(start, stop - start, mmap.MADV_DONTNEED)
 
 
 def open_segment(
@@ -109,3 +124,47 @@ def map_file(path: str, identity: FileIdentity) -> Any:
             return pa.foreign_buffer(first.address, identity.size, first)
     except (OSError, pa.ArrowException):
         return None
+
+
+class _Region:
+    """Addresses that are given back when nothing refers to this any more."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.address = _MMAP(None, size, _PROT_NONE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE, -1, 0)
+
+    def map(self, at: int, descriptor: int, size: int) -> bool:
+        """Put the first `size` bytes of a file at `at`."""
+        place = self.address + at
+        return bool(_MMAP(place, size, mmap.PROT_READ, mmap.MAP_SHARED | _MAP_FIXED, descriptor, 0) == place)
+
+    def __del__(self, unmap: Callable[..., int] | None = _MUNMAP) -> None:
+        # `unmap` is bound now because the interpreter may have dismantled this module when the last region goes.
+        if unmap is not None and self.address != _FAILED:
+            unmap(self.address, self.size)
+
+
+def map_together(
+    directory: str, names: Sequence[str], identities: Sequence[FileIdentity]
+) -> tuple[Any, tuple[int, ...]] | None:
+    """All files in one zero-copy `pyarrow.Buffer`, each from the start of a page on, and where those are.
+
+    None where a file cannot be mapped as it was listed, or this system does not map side by side. Between the files
+    are zeros. It takes a quarter of the time of as many maps, and one object.
+    """
+    if not MAPPING or _MMAP is None or _MUNMAP is None:
+        return None
+    page = mmap.PAGESIZE
+    *starts, end = accumulate((-(-identity.size // page) * page for identity in identities), initial=0)
+    region = _Region(end)
+    if region.address == _FAILED:
+        return None
+    for name, identity, start in zip(names, identities, starts, strict=True):
+        descriptor = open_listed(f"{directory}/{name}", identity)
+        if descriptor is None:
+            return None
+        mapped = region.map(start, descriptor, identity.size)
+        os.close(descriptor)
+        if not mapped:
+            return None
+    return pa.foreign_buffer(region.address, end, region), tuple(starts)

@@ -17,12 +17,12 @@ import numpy as np
 from batpak_analytics import kernels
 from batpak_analytics.engine.duplicates import drop_duplicates
 from batpak_analytics.engine.problems import Problems
-from batpak_analytics.engine.segments import SegmentScan
 from batpak_analytics.engine.sequences import assign_sequences
+from batpak_analytics.engine.stretches import AnyScan, StretchScan
 from batpak_analytics.engine.visibility import hidden_rows
 from batpak_analytics.format.sidecars.image import IndexImage
 from batpak_analytics.format.sidecars.visibility import HiddenRanges
-from batpak_analytics.format.survey import MAX_ALIKE, id_words, ids_differ
+from batpak_analytics.format.survey import ids_differ
 
 TIME = 16
 """Above these bits of its upper half, an id that is a UUIDv7 holds the milliseconds."""
@@ -42,7 +42,7 @@ class Numbering:
 
     def __init__(
         self,
-        scans: list[SegmentScan],
+        scans: list[AnyScan],
         load_image: Callable[[Problems], IndexImage | None],
         hidden: HiddenRanges,
         problems: Problems,
@@ -86,7 +86,12 @@ class Numbering:
     def frame_bytes(self, segment: int) -> int:
         """Bytes of the frames of all rows, which whoever has looked through them knows."""
         scan = self._scans[segment]
-        return scan.survey.frame_bytes if scan.survey else int(scan.rows["length"].sum(dtype=np.uint64))
+        known = scan.facts if isinstance(scan, StretchScan) else scan.survey
+        return known.frame_bytes if known else int(self.lengths(segment).sum(dtype=np.uint64))
+
+    def lengths(self, segment: int) -> Any:
+        """Bytes of the frame of each row."""
+        return self._scans[segment].rows["length"]
 
     def hides(self, segment: int) -> bool:
         """Whether any row is never shown."""
@@ -96,7 +101,7 @@ class Numbering:
     def excluded(self, segment: int) -> Any:
         """Which rows are never shown."""
         masks = self._masks
-        return np.broadcast_to(False, len(self._scans[segment].rows)) if masks is None else masks[segment]
+        return np.broadcast_to(False, self._scans[segment].count) if masks is None else masks[segment]
 
     @property
     def _masks(self) -> list[Any] | None:
@@ -119,19 +124,19 @@ class Numbering:
         moment: list[Any] = []  # the ids of the segments that hold the last moment so far
         reached = 0
         for scan in self._scans:
-            if not len(scan.rows):
+            if not scan.count:
                 continue
             if not (scan.survey or kernels.survey_rows(scan.rows)).ids_differ:
                 return False
-            words = id_words(scan.rows["event_id"])
-            first, last = int(words[0, 1]) >> TIME, int(words[-1, 1]) >> TIME
+            head, tail = scan.edge_ids
+            first, last = int(head[0, 1]) >> TIME, int(tail[-1, 1]) >> TIME
             if moment and first < reached:
                 return False
             # The events of one moment may stand on both sides of the edge between two segments.
             same = bool(moment) and first == reached
-            if same and not ids_differ(_of_one_moment([*moment, words[:MAX_ALIKE]], reached)):
+            if same and not ids_differ(_of_one_moment([*moment, head], reached)):
                 return False
-            moment = [*(moment if same and last == reached else ()), words[-MAX_ALIKE:]]
+            moment = [*(moment if same and last == reached else ()), tail]
             reached = last
         return True
 
@@ -142,7 +147,7 @@ class Numbering:
         return found
 
     def _find_runs(self) -> tuple[Run, ...]:
-        filled = [index for index, scan in enumerate(self._scans) if len(scan.rows)]
+        filled = [index for index, scan in enumerate(self._scans) if scan.count]
         sequences = self._numbers[0]
         if self._ascending(filled):
             return tuple(Run(index, 0, len(sequences[index])) for index in filled)
@@ -158,8 +163,7 @@ class Numbering:
         last = -1
         for index in filled:
             scan, sequence = self._scans[index], self._numbers[0][index]
-            recorded = np.may_share_memory(sequence, scan.rows)
-            known = recorded and scan.survey is not None and scan.survey.sequence_ascends
+            known = scan.survey is not None and scan.survey.sequence_ascends and scan.records(sequence)
             if int(sequence[0]) < last or not (known or bool((sequence[1:] >= sequence[:-1]).all())):
                 return False
             last = int(sequence[-1])

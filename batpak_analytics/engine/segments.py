@@ -36,6 +36,7 @@ from batpak_analytics.format.layout import (
     FooterState,
 )
 from batpak_analytics.format.segment import SegmentHeader, read_segment_header
+from batpak_analytics.format.survey import MAX_ALIKE, id_words
 
 # A segment file this short is one whose creation was cut off: the header alone is longer (segments spec 2.2).
 NEWBORN_BYTES = 57
@@ -67,6 +68,30 @@ class SegmentScan:
     waiting: Any = None
     lost_bytes: int = 0
     survey: kernels.Survey | None = None
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.rows)
+
+    @property
+    def recorded(self) -> Any:
+        """The sequence of each row as the rows have it."""
+        return self.rows["global_sequence"]
+
+    def records(self, sequence: Any) -> bool:
+        """Whether these are the numbers that the rows hold: `survey` speaks of those."""
+        return np.may_share_memory(sequence, self.rows)
+
+    @property
+    def edge_ids(self) -> tuple[Any, Any]:
+        """The `id_words` of the first rows and of the last, `MAX_ALIKE` at most."""
+        words = id_words(self.rows["event_id"])
+        return words[:MAX_ALIKE], words[-MAX_ALIKE:]
+
+    def place(self, row: int) -> tuple[ListedSegment, int]:
+        """The segment of a row, and the offset of its frame there."""
+        return self.listed, int(self.rows["offset"][row])
 
 
 def scan_segment(listed: ListedSegment, problems: Problems, *, last: bool) -> SegmentScan:

@@ -18,7 +18,7 @@ from batpak_analytics import kernels
 from batpak_analytics.engine.listing import Listing
 from batpak_analytics.engine.parallel import crc32_in_threads, in_order, threads_for
 from batpak_analytics.engine.problems import Problems
-from batpak_analytics.engine.segments import SegmentScan
+from batpak_analytics.engine.stretches import AnyScan
 from batpak_analytics.errors import FormatError, FutureVersionError
 from batpak_analytics.format.layout import CHECKPOINT_NAME, MMAP_INDEX_NAME
 from batpak_analytics.format.sidecars import checkpoint, mmap_index
@@ -53,7 +53,7 @@ def load_image(listing: Listing, problems: Problems) -> IndexImage | None:
     return None
 
 
-def assign_sequences(scans: list[SegmentScan], image: IndexImage | None) -> tuple[list[Any], list[Any]]:
+def assign_sequences(scans: list[AnyScan], image: IndexImage | None) -> tuple[list[Any], list[Any]]:
     """(sequence, source) of each segment's rows, in the order given; the first may be a read-only view.
 
     Rows that neither image nor footer numbers get the highest number seen so far plus one, in file order; with an
@@ -64,13 +64,13 @@ def assign_sequences(scans: list[SegmentScan], image: IndexImage | None) -> tupl
     sequences, sources = [], []
     matched = known.match_in_turn(scans) if known is not None else iter(())
     for scan in scans:
-        count = len(scan.rows)
+        count = scan.count
         found = known.all_of(scan, next(matched)) if known is not None and count else None
         if found is not None:
             sequence, source = found, np.full(count, FROM_IMAGE, np.uint8)
             seen = max(seen, int(sequence.max()))
         elif known is None and scan.survey is not None:
-            sequence, source = scan.rows["global_sequence"], np.full(count, FROM_FOOTER, np.uint8)
+            sequence, source = scan.recorded, np.full(count, FROM_FOOTER, np.uint8)
             seen = max(seen, int(sequence.max())) if count else seen
         else:
             sequence = scan.rows["global_sequence"].astype(np.uint64)
@@ -116,27 +116,27 @@ class _ImageNumbers:
     def _hash(self) -> Any:
         return np.ascontiguousarray(self._image.event_hash).view("<u8").reshape(-1, 4)
 
-    def match_in_turn(self, scans: list[SegmentScan]) -> Iterator[tuple[int, kernels.Matched]]:
+    def match_in_turn(self, scans: list[AnyScan]) -> Iterator[tuple[int, kernels.Matched]]:
         """For each segment that has rows, the place in the image where they would be if all came in its order, and how
         far they do.
         """
-        filled = [scan.rows for scan in scans if len(scan.rows)]
-        starts = accumulate(map(len, filled), initial=0)
+        filled = [scan for scan in scans if scan.count]
+        starts = accumulate((scan.count for scan in filled), initial=0)
         threads = threads_for(len(self._numbers), len(filled))
         return in_order(self._match, zip(starts, filled, strict=False), threads)
 
-    def _match(self, at: tuple[int, Any]) -> tuple[int, kernels.Matched]:
-        start, rows = at
-        image, here = self._image, slice(start, start + len(rows))
-        return start, kernels.match_rows(rows, image.event_id[here], image.event_hash[here], self._numbers[here])
+    def _match(self, at: tuple[int, AnyScan]) -> tuple[int, kernels.Matched]:
+        start, scan = at
+        image, here = self._image, slice(start, start + scan.count)
+        return start, kernels.match_rows(scan.rows, image.event_id[here], image.event_hash[here], self._numbers[here])
 
-    def all_of(self, scan: SegmentScan, ahead: tuple[int, kernels.Matched]) -> Any:
+    def all_of(self, scan: AnyScan, ahead: tuple[int, kernels.Matched]) -> Any:
         """The numbers of all rows of a segment, where the image has them next, row by row; else None."""
-        found = ahead[1] if ahead[0] == self._next else self._match((self._next, scan.rows))[1]
-        if found.rows < len(scan.rows):
+        found = ahead[1] if ahead[0] == self._next else self._match((self._next, scan))[1]
+        if found.rows < scan.count:
             return None
         self._next += found.rows
-        return scan.rows["global_sequence"] if found.same else found.numbers
+        return scan.recorded if found.same else found.numbers
 
     def look_up(self, rows: Any) -> tuple[Any, Any]:
         """(found and corroborated by hash, number) for each row."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+from batpak_analytics.engine.coordinates import refused
 from batpak_analytics.engine.listing import Listing
 from batpak_analytics.engine.problems import Problems
-from batpak_analytics.engine.segments import SegmentScan
+from batpak_analytics.engine.stretches import AnyScan
 from batpak_analytics.errors import CorruptSegmentError, FormatError, FutureVersionError, KeysetCorruptError
-from batpak_analytics.format.layout import KEYSET_NAME, MAX_COORDINATE_PART
+from batpak_analytics.format.layout import KEYSET_NAME
 from batpak_analytics.format.segment import canonical_name
 from batpak_analytics.format.sidecars import keyset
 from batpak_analytics.format.sidecars.keyset import Keyset
@@ -54,13 +53,13 @@ def check_names(listing: Listing, problems: Problems) -> None:
             )  # fmt: skip
 
 
-def check_strings(scans: list[SegmentScan], problems: Problems) -> None:
+def check_strings(scans: list[AnyScan], problems: Problems) -> None:
     """Report entities and scopes that 0.9.0 refuses: one of them makes its whole open fail (segments spec 2.11)."""
-    if not any(map(_refused, set().union(*(scan.strings for scan in scans)))):
+    if not any(map(refused, set().union(*(scan.strings for scan in scans)))):
         return
     for scan in scans:
         for value in scan.strings:
-            reason = _refused(value)
+            reason = refused(value)
             if reason:
                 problems.add(
                     Finding("warning", "coordinate", scan.listed.segment_id, scan.listed.file.name, None,
@@ -68,14 +67,3 @@ def check_strings(scans: list[SegmentScan], problems: Problems) -> None:
                             "The events are shown as they are stored."),
                     fails=CorruptSegmentError,
                 )  # fmt: skip
-
-
-@lru_cache(maxsize=1 << 16)  # the same few names stand in every segment, and are looked at again by each refresh
-def _refused(value: str) -> str | None:
-    if not 0 < len(value.encode()) <= MAX_COORDINATE_PART:
-        return f"is empty or longer than {MAX_COORDINATE_PART} bytes"
-    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in value):
-        return "holds a control character"
-    if any(part in value for part in ("/", "..", "|", "=")):
-        return "holds a character that coordinates may not have"
-    return None

@@ -10,22 +10,28 @@ from dataclasses import replace
 
 import numpy as np
 
+from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.recovery import scan_frames
-from batpak_analytics.engine.segments import SegmentScan
+from batpak_analytics.engine.segments import SegmentScan, scan_segment
+from batpak_analytics.engine.stretches import AnyScan, StretchScan
 from batpak_analytics.format.layout import KIND_BATCH_BEGIN, KIND_BATCH_COMMIT
 
 
-def settle_open_batches(scans: list[SegmentScan]) -> list[SegmentScan]:
+def settle_open_batches(scans: list[AnyScan]) -> list[AnyScan]:
     """The scans with the rows added that a later segment's COMMIT proves."""
     settled = list(scans)
     for index, scan in enumerate(scans[:-1]):
-        if scan.open_batch is not None and scan.waiting is not None and _completes(scan, scans[index + 1]):
+        if isinstance(scan, StretchScan) or scan.open_batch is None or scan.waiting is None:
+            continue
+        if _completes(scan, scans[index + 1]):
             settled[index] = _with_waiting(scan)
     return settled
 
 
-def _completes(scan: SegmentScan, following: SegmentScan) -> bool:
+def _completes(scan: SegmentScan, following: AnyScan) -> bool:
     assert scan.open_batch is not None
+    if isinstance(following, StretchScan):
+        following = scan_segment(following.listed, Problems(), last=False)
     frames = scan_frames(following.listed.file, following.frames_start, following.frames_end).frames
     kinds = frames["kind"]
     marker = np.flatnonzero((kinds == KIND_BATCH_BEGIN) | (kinds == KIND_BATCH_COMMIT))

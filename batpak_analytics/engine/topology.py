@@ -14,9 +14,11 @@ import numpy as np
 from batpak_analytics.engine.duplicates import event_folds
 from batpak_analytics.engine.growth import grown_scan
 from batpak_analytics.engine.listing import ListedSegment, Listing
+from batpak_analytics.engine.packs import Pack
 from batpak_analytics.engine.parallel import in_order
 from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.segments import SegmentScan, scan_segment
+from batpak_analytics.engine.stretches import AnyScan, StretchScan, stretches_of
 from batpak_analytics.errors import MarkerCorruptError
 from batpak_analytics.format.layout import MARKER_NAME
 from batpak_analytics.format.sidecars.marker import CompactionMarker
@@ -32,7 +34,7 @@ def resolve_segments(
     listing: Listing,
     problems: Problems,
     cache: dict[tuple[Any, ...], tuple[SegmentScan, tuple[Finding, ...]]],
-) -> list[SegmentScan]:
+) -> list[AnyScan]:
     """Scans of the segments that count, by ascending id. `cache` keeps scans of sealed files between refreshes."""
     scanner = _Scanner(listing, problems, cache)
     plain = [one for one in listing.segments if not one.moved_aside]
@@ -41,7 +43,9 @@ def resolve_segments(
     if marker is None:
         _report_orphans(moved, problems)
         scanner.ahead(plain)
-        return [scanner(one) for one in plain]
+        parts = [*plain, *(part for pack in listing.packs for part in scanner.pack(pack))]
+        parts.sort(key=_place)
+        return [one if isinstance(one, StretchScan) else scanner(one) for one in parts]
     merged = [one for one in plain if one.segment_id == marker.merged_id]
     source = [one for one in moved if one.segment_id == marker.merged_id]
     _report_orphans([one for one in moved if one not in source], problems)
@@ -130,6 +134,11 @@ def _is_output(scanner: _Scanner, merged: ListedSegment, rest: list[ListedSegmen
     return bool(missing) and output.created_ns > max(scanner(one).created_ns for one in rest)
 
 
+def _place(part: ListedSegment | StretchScan) -> tuple[int, str]:
+    listed = part.listed if isinstance(part, StretchScan) else part
+    return listed.segment_id, listed.file.name
+
+
 class _Scanner:
     """Scans each file at most once, sealed files once for all refreshes of a reader, and a tail where it has grown."""
 
@@ -144,6 +153,13 @@ class _Scanner:
             work = in_order(lambda one: self._whole(one, self._is_last(one)), new)
             for one, found in zip(new, work, strict=True):
                 self._cache[self._key(one)] = found
+
+    def pack(self, pack: Pack) -> list[StretchScan | ListedSegment]:
+        """The stretches of a pack, and the segments in it that are to be scanned one by one."""
+        found: list[StretchScan | ListedSegment] | None = self._cache.get((pack,))
+        if found is None:
+            found = self._cache[(pack,)] = stretches_of(pack)
+        return found
 
     def _is_last(self, one: ListedSegment) -> bool:
         return one.segment_id in self._unfinished and not one.moved_aside
@@ -167,12 +183,16 @@ class _Scanner:
         name, identity, mapped, last = key
         if mapped or not last:
             return None
-        for (known, before, *rest), (scan, told) in self._cache.items():
+        for (known, before, *rest), (scan, told) in self._files():
             if known == name and rest == [False, True] and identity.same_file(before) and before.size < identity.size:
                 own = Problems(self._problems.on_damage)
                 grown = grown_scan(one, scan, told, own)
                 return None if grown is None else (grown, own.findings)
         return None
+
+    def _files(self) -> list[tuple[Any, Any]]:
+        """What is kept of single files."""
+        return [(key, found) for key, found in self._cache.items() if len(key) > 1]
 
 
 def _report_orphans(moved: list[ListedSegment], problems: Problems) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from batpak_analytics.engine.listing import Listing, take_listing
 from batpak_analytics.engine.mapping import SegmentFile
 from batpak_analytics.engine.numbering import Numbering, Run
 from batpak_analytics.engine.problems import Problems, together
-from batpak_analytics.engine.segments import SegmentScan
+from batpak_analytics.engine.segments import scan_segment
 from batpak_analytics.engine.sequences import load_image
 from batpak_analytics.engine.sidecar_state import check_names, check_strings, load_keyset
 from batpak_analytics.engine.straddling import settle_open_batches
+from batpak_analytics.engine.stretch_rows import PartOfNumbering, StretchRows, frame_bytes, used_strings
+from batpak_analytics.engine.stretches import AnyScan, StretchScan
 from batpak_analytics.engine.topology import resolve_segments
 from batpak_analytics.engine.visibility import load_hidden
 from batpak_analytics.errors import CorruptFrameError, CrcMismatchError, NotAStoreError, StoreNotFoundError
@@ -49,9 +51,11 @@ class SegmentRows:
     frames_end: int
     rows: Any
     strings: tuple[str, ...]
-    numbering: Numbering
+    numbering: Numbering | PartOfNumbering
     position: int
     file: SegmentFile
+
+    joined = False
 
     @property
     def sequence(self) -> Any:
@@ -74,11 +78,6 @@ class SegmentRows:
         return self.numbering.hides(self.position)
 
     @property
-    def frame_bytes(self) -> int:
-        """Bytes of the frames of all rows."""
-        return self.numbering.frame_bytes(self.position)
-
-    @property
     def mapped(self) -> bool:
         """Whether windows are slices of a map rather than reads."""
         return self.file.map is not None
@@ -87,13 +86,54 @@ class SegmentRows:
         """Bytes `[low, high)` of the file as a `pyarrow.Buffer`; zero-copy when the file is mapped."""
         return self.file.window(low, high)
 
+    def release(self, low: int, high: int) -> None:
+        """Let the process forget the pages of `[low, high)`: it can still read them."""
+        self.file.release(low, high)
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.rows)
+
+    def used_strings(self, mask: Any) -> tuple[Any, Any]:
+        """Which of `strings` the rows use as entity and which as scope; `mask` chooses rows, None all."""
+        return used_strings(self, mask)
+
+    def frame_bytes(self, mask: Any) -> int:
+        """Bytes of the frames of all rows or of those that `mask` chooses."""
+        return frame_bytes(self, mask, self.numbering.frame_bytes(self.position))
+
+    @property
+    def id_range(self) -> tuple[int, int]:
+        """The lowest and the highest segment id: that of this one."""
+        return self.segment_id, self.segment_id
+
+    def place(self, row: int) -> tuple[int, str, int]:
+        """Segment id, file name and offset in the file of a row's frame."""
+        return self.segment_id, self.name, int(self.rows["offset"][row])
+
+    def segment_ids(self, _: Any) -> Any:
+        """The segment id of any rows."""
+        return self.segment_id
+
+    def offsets(self, rows: Any) -> Any:
+        """The offset of each of `rows`, a slice or row numbers, in the file."""
+        return self.rows["offset"][rows]
+
+
+Stretch = SegmentRows | StretchRows
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """The store as it was when it was opened or last refreshed. Safe to share between threads."""
+    """The store as it was when it was opened or last refreshed. Safe to share between threads.
+
+    `stretches` are what is read as one: nearly always a segment each; runs of small ones that hold nothing unusual are
+    one together. Numbers, runs and scans go by these.
+    """
 
     path: str
-    segments: tuple[SegmentRows, ...]
+    stretches: tuple[Stretch, ...]
     numbering: Numbering
     keyset: Keyset | None
     hidden: HiddenRanges
@@ -103,6 +143,21 @@ class View:
     descriptors: DescriptorCache
     cache: dict[Any, Any] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def segments(self) -> tuple[SegmentRows, ...]:
+        """Every segment by itself. Cost, the first time: what it takes to open those of the stretches."""
+        found: tuple[SegmentRows, ...] | None = self.cache.get("segments")
+        if found is None:
+            found = self.cache["segments"] = tuple(one for stretch in self.stretches for one in _segments(stretch))
+        return found
+
+    @property
+    def by_segment(self) -> View:
+        """The same rows, each segment a stretch of its own: to tell of each, not to read by."""
+        if not any(stretch.joined for stretch in self.stretches):
+            return self
+        return replace(self, stretches=self.segments, cache={}, lock=threading.RLock())
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -116,19 +171,19 @@ class View:
 
     @property
     def in_order(self) -> bool:
-        """True when commit order is segment by segment, file order inside each."""
-        return len(self.runs) == sum(1 for segment in self.segments if len(segment.rows))
+        """True when commit order is stretch by stretch, file order inside each."""
+        return len(self.runs) == sum(1 for stretch in self.stretches if stretch.count)
 
     @property
     def event_count(self) -> int:
         """Visible events, the store's own lifecycle events included."""
-        count = sum(len(segment.rows) for segment in self.segments)
-        return count - sum(int(segment.excluded.sum()) for segment in self.segments if segment.hides_rows)
+        count = sum(stretch.count for stretch in self.stretches)
+        return count - sum(int(stretch.excluded.sum()) for stretch in self.stretches if stretch.hides_rows)
 
     @property
     def last_sequence(self) -> int | None:
         """The highest global sequence in the view, hidden rows included; None for an empty store."""
-        return max((int(segment.sequence.max()) for segment in self.segments if len(segment.rows)), default=None)
+        return max((int(stretch.sequence.max()) for stretch in self.stretches if stretch.count), default=None)
 
     def note(self, finding: Finding) -> None:
         """Record damage met while reading. In `on_damage="raise"`, damage that a reference read refuses is raised."""
@@ -138,7 +193,8 @@ class View:
     @contextmanager
     def pinned(self) -> Iterator[None]:
         """Hold every file that is not mapped open, so that a stream fails before its first batch or not at all."""
-        files = [(one.file.path, one.file.identity) for one in self.segments if not one.mapped and one.size_bytes]
+        single = [one for one in self.stretches if isinstance(one, SegmentRows)]
+        files = [(one.file.path, one.file.identity) for one in single if not one.mapped and one.size_bytes]
         with self.descriptors.holding(files):
             yield
 
@@ -152,7 +208,7 @@ def build_view(
 ) -> View:
     """List, scan, number and hide. `scans` keeps the scans of sealed files from one refresh to the next."""
     listing = take_listing(path, descriptors, old.listing if old else None)
-    if not listing.segments and not listing.has_store_files:
+    if not listing.segments and not listing.packs and not listing.has_store_files:
         raise NotAStoreError(
             f"{path} holds no segment files (*.fbat), so it is not a batpak store. "
             f"Give the data directory that the application passed to batpak, not its parent.",
@@ -169,9 +225,9 @@ def build_view(
         numbering.settle()
     _forget(scans, found)
     highest = listing.highest_id
-    segments = tuple(_segment_rows(scan, highest, numbering, position) for position, scan in enumerate(found))
+    stretches = tuple(_stretch(scan, highest, numbering, position) for position, scan in enumerate(found))
     met = Problems(on_damage)
-    return View(str(path), segments, numbering, keyset, hidden, listing, problems, met, descriptors)
+    return View(str(path), stretches, numbering, keyset, hidden, listing, problems, met, descriptors)
 
 
 def require_directory(path: Path) -> None:
@@ -188,7 +244,9 @@ def require_directory(path: Path) -> None:
         )
 
 
-def _segment_rows(scan: SegmentScan, highest_id: int, numbering: Numbering, position: int) -> SegmentRows:
+def _stretch(scan: AnyScan, highest_id: int, numbering: Numbering, position: int) -> Stretch:
+    if isinstance(scan, StretchScan):
+        return StretchRows(scan, numbering, position)
     listed = scan.listed
     sealed = listed.segment_id != highest_id or scan.footer_state == "trusted"
     return SegmentRows(
@@ -199,8 +257,24 @@ def _segment_rows(scan: SegmentScan, highest_id: int, numbering: Numbering, posi
     )  # fmt: skip
 
 
-def _forget(scans: dict[tuple[Any, ...], Any], found: list[SegmentScan]) -> None:
+def _segments(stretch: Stretch) -> Iterator[SegmentRows]:
+    """The segments of a stretch, as they are where each is read by itself."""
+    if isinstance(stretch, SegmentRows):
+        yield stretch
+        return
+    for listed, rows in stretch.scan.members():
+        scan = scan_segment(listed, Problems(), last=False)
+        yield SegmentRows(
+            listed.segment_id, listed.file.name, listed.file.location, "sealed",
+            listed.file.size_bytes, scan.footer_state, scan.frames_start, scan.frames_end,
+            scan.rows, scan.strings, PartOfNumbering(stretch.numbering, stretch.position, rows), 0, listed.file,
+        )  # fmt: skip
+
+
+def _forget(scans: dict[tuple[Any, ...], Any], found: list[AnyScan]) -> None:
     """Drop cached scans of files that are no longer part of the store, so that their maps can be released."""
-    keep = {(one.listed.file.name, one.listed.file.identity) for one in found}
+    keep: set[tuple[Any, ...]] = set()
+    for one in found:
+        keep.add((one.pack,) if isinstance(one, StretchScan) else (one.listed.file.name, one.listed.file.identity))
     for key in [key for key in scans if key[:2] not in keep]:
         del scans[key]

@@ -15,8 +15,8 @@ import numpy as np
 
 from batpak_analytics.engine.listing import Listing
 from batpak_analytics.engine.problems import Problems
-from batpak_analytics.engine.segments import SegmentScan
 from batpak_analytics.engine.sequences import SYNTHESISED
+from batpak_analytics.engine.stretches import AnyScan
 from batpak_analytics.errors import FormatError, FutureVersionError, HiddenRangesCorruptError
 from batpak_analytics.format.layout import VISIBILITY_NAME, FooterState
 from batpak_analytics.format.sidecars import visibility
@@ -55,7 +55,7 @@ def load_hidden(listing: Listing) -> HiddenRanges:
 
 
 def hidden_rows(
-    scans: list[SegmentScan],
+    scans: list[AnyScan],
     sequences: list[Any],
     sources: list[Any],
     hidden: HiddenRanges,
@@ -63,7 +63,7 @@ def hidden_rows(
 ) -> list[Any]:
     """One bool array per segment: True where the row is hidden, or may be."""
     if not hidden.ranges:
-        return [np.zeros(len(scan.rows), bool) for scan in scans]
+        return [np.zeros(scan.count, bool) for scan in scans]
     _report_compacted(scans, problems)
     low = [sequence.astype(np.int64) for sequence in sequences]
     high = [sequence.copy() for sequence in low]
@@ -77,9 +77,9 @@ def hidden_rows(
         unsure = mask & (least != most)
         if unsure.any():
             first = int(np.flatnonzero(unsure)[0])
+            listed, offset = scan.place(first)
             problems.add(
-                Finding("warning", "hidden-ambiguous", scan.listed.segment_id, scan.listed.file.name,
-                        int(scan.rows["offset"][first]),
+                Finding("warning", "hidden-ambiguous", listed.segment_id, listed.file.name, offset,
                         f"Cancelled events cannot be told apart from their neighbours here: {int(unsure.sum())} from "
                         f"sequence {int(sequence[first])} on may be hidden ones, and are left out.",
                         "Restore the index image (index.fbati) or the footer that held the numbers.")
@@ -88,7 +88,7 @@ def hidden_rows(
     return masks
 
 
-def _report_compacted(scans: list[SegmentScan], problems: Problems) -> None:
+def _report_compacted(scans: list[AnyScan], problems: Problems) -> None:
     """A compaction that drops events renumbers the rest and leaves the ranges as they were (sidecars spec 21.2).
 
     Its output has no footer and is followed by a gap in the segment numbers. What it dropped is not on disk, so
@@ -129,7 +129,7 @@ class _Run:
     slack: int
 
 
-def _counted_runs(scans: list[SegmentScan], sequences: list[Any], sources: list[Any]) -> list[_Run]:
+def _counted_runs(scans: list[AnyScan], sequences: list[Any], sources: list[Any]) -> list[_Run]:
     runs: list[_Run] = []
     parts: list[tuple[int, slice]] = []
     since = last = 0

@@ -45,7 +45,7 @@ def with_rows(view: View, change: Callable[[Any], None]) -> View:
     """The view with other index rows in its first segment, past every check of the layers below."""
     table = view.segments[0].rows.copy()
     change(table)
-    return replace(view, segments=(replace(view.segments[0], rows=table), *view.segments[1:]), cache={})
+    return replace(view, stretches=(replace(view.segments[0], rows=table), *view.segments[1:]), cache={})
 
 
 # -- bad frames -------------------------------------------------------------------------------------------

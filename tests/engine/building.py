@@ -129,7 +129,7 @@ def shown(view: View) -> list[tuple[int, int]]:
     """(clock, global sequence) of the visible events in commit order."""
     found = []
     for run in view.runs:
-        segment = view.segments[run.segment]
+        segment = view.stretches[run.segment]
         for row in range(run.start, run.stop):
             if not segment.excluded[row]:
                 found.append((int(segment.rows["clock"][row]), int(segment.sequence[row])))

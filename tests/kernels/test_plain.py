@@ -26,7 +26,8 @@ def made_segment(
     start = encode_segment_header(segment_id, 1_700_000_000_000_000_000) if head is None else head
     rows = made_rows(len(start), count)
     frames = b"f" * (30 * count)
-    return start + frames + encode_footer(rows, strings, len(start) + len(frames))
+    footer: bytes = encode_footer(rows, strings, len(start) + len(frames))
+    return start + frames + footer
 
 
 def made_rows(start: int, count: int) -> Any:
@@ -42,7 +43,7 @@ def made_rows(start: int, count: int) -> Any:
 def resealed(file: bytes, start: int, rows: Any) -> bytes:
     """`file` with other rows in its footer, and the checksum that goes with them."""
     at = len(file) - 20 - len(rows) * FOOTER_ENTRY_SIZE
-    body = file[start:at] + rows.tobytes()
+    body: bytes = file[start:at] + rows.tobytes()
     return file[:start] + body + crc32(body).to_bytes(4, "little") + file[-16:]
 
 
@@ -54,9 +55,9 @@ def looked_at(files: list[bytes], ids: list[int]) -> plain.Plain:
 
 def compared(data: bytes, starts: Any, sizes: Any, ids: Any) -> plain.Plain:
     """What both say; then the rows that both join."""
-    found, wanted = (one.plain_segments(data, starts, sizes, ids) for one in (kernels, plain))
-    for have, want in zip(found, wanted, strict=True):
-        assert have.tolist() == want.tolist()
+    found: plain.Plain = kernels.plain_segments(data, starts, sizes, ids)
+    wanted = plain.plain_segments(data, starts, sizes, ids)
+    assert [one.tolist() for one in found] == [one.tolist() for one in wanted]
     codes = np.arange(int(found.strings.sum())) + 100
     joined(data, starts, found.rows_start, found.rows, found.strings, codes)
     return found
@@ -174,4 +175,4 @@ def test_rows_of_anywhere_are_joined_as_the_readable_twin_does(
 ) -> None:
     columns = [list(column) for column in zip(*places, strict=True)] or [[], [], [], []]
     codes = np.arange(sum(columns[3])) + 7
-    joined(noise, *columns, codes)
+    joined(noise, columns[0], columns[1], columns[2], columns[3], codes)
