@@ -24,6 +24,9 @@ from batpak_analytics.engine.segments import SegmentScan
 from batpak_analytics.format.layout import FOOTER_DTYPE, FOOTER_ENTRY_SIZE, FooterState
 from batpak_analytics.format.survey import MAX_ALIKE, Survey, id_words
 
+# All of it at once where the system knows how: faster than page by page, when each is touched.
+_OWN_MEMORY = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_POPULATE", 0)
+
 FEWEST = 8
 """Plain neighbours that are worth a stretch; fewer are read one by one."""
 
@@ -41,9 +44,7 @@ class _Source(NamedTuple):
     def join(self) -> Any:
         # Memory of its own, so that all of it is given back: the C library keeps what has been freed in between.
         count = int(self.rows.sum())
-        rows = np.frombuffer(
-            mmap.mmap(-1, count * FOOTER_ENTRY_SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), FOOTER_DTYPE
-        )
+        rows = np.frombuffer(mmap.mmap(-1, count * FOOTER_ENTRY_SIZE, _OWN_MEMORY), FOOTER_DTYPE)
         kernels.join_rows(*self, rows)
         return rows
 

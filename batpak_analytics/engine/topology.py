@@ -7,6 +7,7 @@ and it is proven when sources began to be deleted, which happens only after it w
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def resolve_segments(
     if marker is None:
         _report_orphans(moved, problems)
         scanner.ahead(plain)
-        parts = [*plain, *(part for pack in listing.packs for part in scanner.pack(pack))]
+        parts = [*plain, *scanner.packs(listing.packs)]
         parts.sort(key=_place)
         return [one if isinstance(one, StretchScan) else scanner(one) for one in parts]
     merged = [one for one in plain if one.segment_id == marker.merged_id]
@@ -154,12 +155,13 @@ class _Scanner:
             for one, found in zip(new, work, strict=True):
                 self._cache[self._key(one)] = found
 
-    def pack(self, pack: Pack) -> list[StretchScan | ListedSegment]:
-        """The stretches of a pack, and the segments in it that are to be scanned one by one."""
-        found: list[StretchScan | ListedSegment] | None = self._cache.get((pack,))
-        if found is None:
-            found = self._cache[(pack,)] = stretches_of(pack)
-        return found
+    def packs(self, packs: Sequence[Pack]) -> Iterator[StretchScan | ListedSegment]:
+        """The stretches of packs, and the segments in them that are to be scanned one by one."""
+        new = [pack for pack in packs if (pack,) not in self._cache]
+        for pack, parts in zip(new, in_order(stretches_of, new, None if len(new) > 1 else 1), strict=True):
+            self._cache[(pack,)] = parts
+        for pack in packs:
+            yield from self._cache[(pack,)]
 
     def _is_last(self, one: ListedSegment) -> bool:
         return one.segment_id in self._unfinished and not one.moved_aside
