@@ -62,27 +62,39 @@ def find_packs(
 
     What cannot be mapped as it was listed is in no pack, and in no pack are the `unfinished` and all odd names.
     """
-    old = {pack.names[0]: pack for pack in previous}
-    packs: list[Pack] = []
-    run: list[Named] = []
+    kept, parts = _divided(ordered, names, unfinished, {pack.names[0]: pack for pack in previous})
+    packs = list(kept)
+    for part in parts:
+        files, ids, _ = zip(*part, strict=True)
+        identities = tuple(names[name] for name in files)
+        mapped = map_together(location, files, identities)
+        if mapped is not None:
+            packs.append(Pack(location, files, ids, identities, *mapped, descriptors))
+    return tuple(packs)
+
+
+def _divided(
+    ordered: Sequence[Named], names: Mapping[str, FileIdentity], unfinished: Set[int], old: Mapping[str, Pack]
+) -> tuple[list[Pack], list[list[Named]]]:
+    """The packs that are still the same, and the files that make new ones."""
+    kept: list[Pack] = []
+    runs: list[list[Named]] = [[]]
     at = 0
     while at < len(ordered):
         name, segment_id, moved = ordered[at]
         known = old.get(name)
         if known is not None and _is_same(known, ordered[at : at + len(known.names)], names, unfinished):
-            packs += _packed(location, run, names, descriptors)
-            packs.append(known)
-            run = []
+            kept.append(known)
+            runs.append([])
             at += len(known.names)
             continue
         size = names[name].size
         if moved or not 0 < size <= SMALL_BYTES or segment_id in unfinished or name != canonical_name(segment_id):
-            packs += _packed(location, run, names, descriptors)
-            run = []
+            runs.append([])
         else:
-            run.append(ordered[at])
+            runs[-1].append(ordered[at])
         at += 1
-    return (*packs, *_packed(location, run, names, descriptors))
+    return kept, [part for run in runs for part in _parts(run, names) if len(part) >= FEWEST]
 
 
 def _is_same(pack: Pack, ordered: Sequence[Named], names: Mapping[str, FileIdentity], unfinished: Set[int]) -> bool:
@@ -92,22 +104,8 @@ def _is_same(pack: Pack, ordered: Sequence[Named], names: Mapping[str, FileIdent
     return all(names[name] == identity for name, identity in zip(pack.names, pack.identities, strict=True))
 
 
-def _packed(
-    location: str, run: list[Named], names: Mapping[str, FileIdentity], descriptors: DescriptorCache
-) -> Iterator[Pack]:
-    """A run of neighbours as packs; what is left over at the end is not packed."""
-    for part in _parts(run, names):
-        if len(part) < FEWEST:
-            continue
-        files = tuple(name for name, _, _ in part)
-        identities = tuple(names[name] for name in files)
-        mapped = map_together(location, files, identities)
-        if mapped is not None:
-            ids = tuple(segment_id for _, segment_id, _ in part)
-            yield Pack(location, files, ids, identities, *mapped, descriptors)
-
-
 def _parts(run: list[Named], names: Mapping[str, FileIdentity]) -> Iterator[list[Named]]:
+    """A run of neighbours in parts within the limits of a pack."""
     part: list[Named] = []
     size = 0
     for one in run:

@@ -126,14 +126,17 @@ class StretchScan:
         """One of the segments by itself."""
         return ListedSegment(self.pack.ids[self.first + at], self.pack.file(self.first + at))
 
-    def members(self) -> Iterator[tuple[ListedSegment, slice]]:
-        """Each segment with its rows."""
-        for at in range(self.last - self.first):
-            yield self.member(at), slice(int(self.bounds[at]), int(self.bounds[at + 1]))
+    def rows_of(self, at: int) -> slice:
+        """The rows of one of the segments."""
+        return slice(int(self.bounds[at]), int(self.bounds[at + 1]))
+
+    def member_of(self, row: int) -> int:
+        """Which of the segments a row is in."""
+        return int(np.searchsorted(self.bounds, row, side="right")) - 1
 
     def place(self, row: int) -> tuple[ListedSegment, int]:
         """The segment of a row, and the offset of its frame there."""
-        at = int(np.searchsorted(self.bounds, row, side="right")) - 1
+        at = self.member_of(row)
         return self.member(at), int(self.rows["offset"][row]) - self.pack.starts[self.first + at]
 
 

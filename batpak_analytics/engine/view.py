@@ -261,14 +261,26 @@ def _segments(stretch: Stretch) -> Iterator[SegmentRows]:
     """The segments of a stretch, as they are where each is read by itself."""
     if isinstance(stretch, SegmentRows):
         yield stretch
-        return
-    for listed, rows in stretch.scan.members():
-        scan = scan_segment(listed, Problems(), last=False)
-        yield SegmentRows(
-            listed.segment_id, listed.file.name, listed.file.location, "sealed",
-            listed.file.size_bytes, scan.footer_state, scan.frames_start, scan.frames_end,
-            scan.rows, scan.strings, PartOfNumbering(stretch.numbering, stretch.position, rows), 0, listed.file,
-        )  # fmt: skip
+    else:
+        yield from (_member(stretch, at) for at in range(stretch.scan.last - stretch.scan.first))
+
+
+def _member(stretch: StretchRows, at: int) -> SegmentRows:
+    listed, rows = stretch.scan.member(at), stretch.scan.rows_of(at)
+    scan = scan_segment(listed, Problems(), last=False)
+    return SegmentRows(
+        listed.segment_id, listed.file.name, listed.file.location, "sealed",
+        listed.file.size_bytes, scan.footer_state, scan.frames_start, scan.frames_end,
+        scan.rows, scan.strings, PartOfNumbering(stretch.numbering, stretch.position, rows), 0, listed.file,
+    )  # fmt: skip
+
+
+def segment_of(stretch: Stretch, row: int) -> tuple[SegmentRows, int]:
+    """The segment of a row, and which row of that it is."""
+    if isinstance(stretch, SegmentRows):
+        return stretch, row
+    at = stretch.scan.member_of(row)
+    return _member(stretch, at), row - stretch.scan.rows_of(at).start
 
 
 def _forget(scans: dict[tuple[Any, ...], Any], found: list[AnyScan]) -> None:
