@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-KEPT_BYTES = 48 << 20
-RECENT_BYTES = 16 << 20
+KEPT_BYTES = 16 << 20
+RECENT_BYTES = 24 << 20
+"""Room for what the threads of a scan have in hand, and for what is being cut into chunks ahead of them."""
 
 
 class JoinedRows:
