@@ -223,7 +223,7 @@ def build_view(
     numbering = Numbering(found, partial(load_image, listing), hidden, Problems(on_damage))
     if on_damage == "raise":
         numbering.settle()
-    _forget(scans, found)
+    _forget(scans, listing, found)
     highest = listing.highest_id
     stretches = tuple(_stretch(scan, highest, numbering, position) for position, scan in enumerate(found))
     met = Problems(on_damage)
@@ -283,10 +283,10 @@ def segment_of(stretch: Stretch, row: int) -> tuple[SegmentRows, int]:
     return _member(stretch, at), row - stretch.scan.rows_of(at).start
 
 
-def _forget(scans: dict[tuple[Any, ...], Any], found: list[AnyScan]) -> None:
+def _forget(scans: dict[tuple[Any, ...], Any], listing: Listing, found: list[AnyScan]) -> None:
     """Drop cached scans of files that are no longer part of the store, so that their maps can be released."""
-    keep: set[tuple[Any, ...]] = set()
-    for one in found:
-        keep.add((one.pack,) if isinstance(one, StretchScan) else (one.listed.file.name, one.listed.file.identity))
+    single = [one for one in found if not isinstance(one, StretchScan)]
+    keep: set[tuple[Any, ...]] = {(pack,) for pack in listing.packs}
+    keep |= {(one.listed.file.name, one.listed.file.identity) for one in single}
     for key in [key for key in scans if key[:2] not in keep]:
         del scans[key]

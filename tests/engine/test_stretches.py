@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from batpak_analytics.engine import joined_rows, mapping, packs, stretches
+from batpak_analytics.engine import joined_rows, mapping, packs, stretches, topology
 from batpak_analytics.engine.filesystem import FileIdentity, open_listed
 from batpak_analytics.engine.joined_rows import JoinedRows
 from batpak_analytics.engine.stretch_rows import StretchRows
@@ -275,6 +275,24 @@ def test_a_refresh_maps_nothing_twice_and_packs_what_has_come(
 
 def names(paths: list[str]) -> list[int]:
     return [int(Path(path).stem) for path in paths]
+
+
+def test_a_pack_in_which_everything_is_odd_is_looked_at_once(
+    tmp_path: Path, packing: Packing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = write_store(tmp_path / "s", [replace(one, footer=False) for one in small_segments()])
+    packing(2)
+    looked: list[packs.Pack] = []
+
+    def spy(pack: packs.Pack) -> Any:
+        looked.append(pack)
+        return stretches.stretches_of(pack)
+
+    monkeypatch.setattr(topology, "stretches_of", spy)
+    with open_reader(store) as reader:
+        before = reader.view.segments[0].rows
+        assert reader.refresh().refresh().view.segments[0].rows is before
+    assert len(looked) == 1
 
 
 def test_an_old_view_reads_what_a_compaction_has_deleted_and_a_new_one_what_it_wrote(
