@@ -10,9 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.recovery import scan_frames
-from batpak_analytics.engine.segments import SegmentScan, scan_segment
+from batpak_analytics.engine.segments import SegmentScan
 from batpak_analytics.engine.stretches import AnyScan, StretchScan
 from batpak_analytics.format.layout import KIND_BATCH_BEGIN, KIND_BATCH_COMMIT
 
@@ -31,7 +30,7 @@ def settle_open_batches(scans: list[AnyScan]) -> list[AnyScan]:
 def _completes(scan: SegmentScan, following: AnyScan) -> bool:
     assert scan.open_batch is not None
     if isinstance(following, StretchScan):
-        following = scan_segment(following.listed, Problems(), last=False)
+        following = following.single(0)
     frames = scan_frames(following.listed.file, following.frames_start, following.frames_end).frames
     kinds = frames["kind"]
     marker = np.flatnonzero((kinds == KIND_BATCH_BEGIN) | (kinds == KIND_BATCH_COMMIT))

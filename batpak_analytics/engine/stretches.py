@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,8 @@ from batpak_analytics.engine.coordinates import refused
 from batpak_analytics.engine.joined_rows import ALL
 from batpak_analytics.engine.listing import ListedSegment
 from batpak_analytics.engine.packs import Pack
-from batpak_analytics.engine.segments import SegmentScan
+from batpak_analytics.engine.problems import Problems
+from batpak_analytics.engine.segments import SegmentScan, scan_segment
 from batpak_analytics.format.layout import FOOTER_DTYPE, FOOTER_ENTRY_SIZE, FooterState
 from batpak_analytics.format.survey import MAX_ALIKE, Survey, id_words
 
@@ -79,6 +80,7 @@ class StretchScan:
     source: _Source
     strings: tuple[str, ...]
     facts: _Facts
+    singles: dict[int, SegmentScan] = field(default_factory=dict)
 
     lost_bytes = 0
     footer_state = FooterState.TRUSTED.value
@@ -125,6 +127,13 @@ class StretchScan:
     def member(self, at: int) -> ListedSegment:
         """One of the segments by itself."""
         return ListedSegment(self.pack.ids[self.first + at], self.pack.file(self.first + at))
+
+    def single(self, at: int) -> SegmentScan:
+        """The scan of one of the segments by itself, kept from one view to the next."""
+        found = self.singles.get(at)
+        if found is None:  # two threads may both make it: the results are equal
+            found = self.singles[at] = scan_segment(self.member(at), Problems(), last=False)
+        return found
 
     def rows_of(self, at: int) -> slice:
         """The rows of one of the segments."""

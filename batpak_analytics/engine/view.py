@@ -19,7 +19,6 @@ from batpak_analytics.engine.listing import Listing, take_listing
 from batpak_analytics.engine.mapping import SegmentFile
 from batpak_analytics.engine.numbering import Numbering, Run
 from batpak_analytics.engine.problems import Problems, together
-from batpak_analytics.engine.segments import scan_segment
 from batpak_analytics.engine.sequences import load_image
 from batpak_analytics.engine.sidecar_state import check_names, check_strings, load_keyset
 from batpak_analytics.engine.straddling import settle_open_batches
@@ -266,8 +265,8 @@ def _segments(stretch: Stretch) -> Iterator[SegmentRows]:
 
 
 def _member(stretch: StretchRows, at: int) -> SegmentRows:
-    listed, rows = stretch.scan.member(at), stretch.scan.rows_of(at)
-    scan = scan_segment(listed, Problems(), last=False)
+    scan, rows = stretch.scan.single(at), stretch.scan.rows_of(at)
+    listed = scan.listed
     return SegmentRows(
         listed.segment_id, listed.file.name, listed.file.location, "sealed",
         listed.file.size_bytes, scan.footer_state, scan.frames_start, scan.frames_end,

@@ -261,12 +261,13 @@ def test_a_refresh_maps_nothing_twice_and_packs_what_has_come(
 
     monkeypatch.setattr(mapping, "open_listed", spy)
     with open_reader(store) as reader:
-        first = reader.view.stretches[0]
+        first, rows = reader.view.stretches[0], reader.view.segments[0].rows
         assert isinstance(first, StretchRows) and names(mapped) == [1, 2, 3, 4, 5]
         for segment in segments[6:]:
             segment.write(store)
             stretch = reader.refresh().view.stretches[0]
             assert isinstance(stretch, StretchRows) and stretch.scan is first.scan
+            assert reader.view.segments[0].rows is rows
         assert names(mapped) == [*range(1, 12)]
         assert joined(reader.view) == [(1, 5), (6, 8), (9, 11)]
         with open_reader(store) as fresh:
