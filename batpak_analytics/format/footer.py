@@ -140,6 +140,7 @@ def encode_footer(entries: Entries, strings: Sequence[str], frames_end: int) -> 
     """The footer to append at ``frames_end``, as batpak writes it in one call on sealing."""
     if entries.dtype != layout.FOOTER_DTYPE:
         raise TypeError(f"Rows have dtype {entries.dtype}. Pass an array of layout.FOOTER_DTYPE.")
-    body = codec.pack_array([codec.pack_str(text) for text in strings]) + entries.tobytes()
-    trailer = layout.FOOTER_TRAILER.pack(frames_end, len(entries), layout.FOOTER_MAGIC)
-    return body + layout.FOOTER_CRC.pack(crc32(body)) + trailer
+    table, rows = codec.pack_array([codec.pack_str(text) for text in strings]), np.ascontiguousarray(entries).view("u1")
+    crc = layout.FOOTER_CRC.pack(crc32(rows, crc32(table)))
+    # The rows may be many megabytes, which are copied once.
+    return b"".join([table, rows.data, crc, layout.FOOTER_TRAILER.pack(frames_end, len(entries), layout.FOOTER_MAGIC)])

@@ -114,13 +114,17 @@ class Start:
     scopes: Any  # uint32
 
 
-def put_frames(frames: bytearray, rows: bytearray, events: EventColumns, lanes: Lanes, start: Start) -> None:
-    """Append the frames of a batch and their footer rows, each event linked to the latest of its entity.
+def put_frames(
+    out: bytearray, at: int, out_rows: bytearray, events: EventColumns, lanes: Lanes, start: Start
+) -> int:  # fmt: skip
+    """Write the frames of a batch into `out` from `at` on, and their footer rows to the front of `out_rows`.
 
-    Clocks must not come to their end in the batch. Raises ValueError for arrays that do not fit together, and appends
-    nothing then.
+    Each event is linked to the latest of its entity. Gives the end of the last frame. The buffers grow where they are
+    too short, and keep what is behind: they are for using again. Clocks must not come to their end in the batch. Raises
+    ValueError for arrays that do not fit together, and writes nothing then.
     """
     check_events(events, lanes, start)
+    frames, rows = bytearray(), bytearray()
     offset, data = start.offset, events.payloads
     for row in range(events.count):
         lane, scope = int(events.entities[row]), int(events.scopes[row])
@@ -137,6 +141,9 @@ def put_frames(frames: bytearray, rows: bytearray, events: EventColumns, lanes: 
             int(start.scopes[scope]), offset, start.sequence + row,
         )  # fmt: skip
         lanes.hashes[lane] = events.hashes[row]
+    out[at : at + len(frames)] = frames
+    out_rows[: len(rows)] = rows
+    return at + len(frames)
 
 
 def check_events(events: EventColumns, lanes: Lanes, start: Start) -> None:

@@ -333,12 +333,17 @@ def _names(storage: bytearray, names: object, numbers: cython.const[u32][::1]) -
     return out
 
 
-def put_frames(frames: bytearray, rows: bytearray, events: Any, lanes: Any, start: Any) -> None:
+@cython.cfunc
+def _grown(buffer: bytearray, size: index) -> p_out:
+    if len(buffer) < size:
+        PyByteArray_Resize(buffer, size)
+    return cython.cast(p_out, PyByteArray_AS_STRING(buffer))
+
+
+def put_frames(out: bytearray, at: index, out_rows: bytearray, events: Any, lanes: Any, start: Any) -> int:
     """See ``format.framing.put_frames``."""
     check_events(events, lanes, start)
     f: Fields
-    first: index = len(frames)
-    first_row: index = len(rows)
     count: index = events.count
     room: index = count * FIXED + 2 * (events.offsets[count] - events.offsets[0])
     payloads: cython.const[cython.uchar][::1] = events.payloads
@@ -351,10 +356,10 @@ def put_frames(frames: bytearray, rows: bytearray, events: Any, lanes: Any, star
     f.depth = f.lane = f.flags = f.payload_version = 0
     f.extensions = cython.cast(p_bytes, cython.cast(p_text, b"\x80"))
     f.extensions_size = 1
-    PyByteArray_Resize(frames, first + room)
-    PyByteArray_Resize(rows, first_row + count * ROW)
-    out: p_out = cython.cast(p_out, PyByteArray_AS_STRING(frames)) + first
-    row_out: p_out = cython.cast(p_out, PyByteArray_AS_STRING(rows)) + first_row
+    if at < 0 or at > len(out):
+        raise ValueError("Frames go into a buffer or behind it. Pass a place in it.")
+    frames: p_out = _grown(out, at + room) + at
+    rows: p_out = _grown(out_rows, count * ROW)
     offsets: cython.const[cython.longlong][::1] = events.offsets
     hashes: cython.const[cython.uchar][:, ::1] = events.hashes
     event_ids: cython.const[cython.uchar][:, ::1] = events.event_ids
@@ -369,10 +374,10 @@ def put_frames(frames: bytearray, rows: bytearray, events: Any, lanes: Any, star
     size: index
     with cython.nogil:
         size = _put_all(
-            out, row_out, start_of(payloads), offsets, hashes, event_ids, correlation_ids, causation_ids, kinds,
+            frames, rows, start_of(payloads), offsets, hashes, event_ids, correlation_ids, causation_ids, kinds,
             entities, scopes, names, scope_names, cython.address(f), clocks, walls, latest,
         )  # fmt: skip
-    PyByteArray_Resize(frames, first + size)
+    return at + size
 
 
 @cython.cfunc

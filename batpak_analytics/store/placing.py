@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from batpak_analytics import kernels
 from batpak_analytics.errors import AppendRefusedError
 from batpak_analytics.format import layout
-from batpak_analytics.format.framing import EventColumns, Lanes, Start
+from batpak_analytics.format.framing import EventColumns, Lanes
 from batpak_analytics.store.recovered import Head
 
 LANE = 0
@@ -35,23 +34,7 @@ def lanes_of(events: EventColumns, heads: Mapping[tuple[str, int], Head]) -> Lan
     return lanes
 
 
-def place_rows(
-    frames: bytearray,
-    rows: bytearray,
-    events: EventColumns,
-    lanes: Lanes,
-    strings: dict[str, int],
-    *,
-    now_us: int,
-    offset: int,
-    sequence: int,
-) -> None:
-    """Append the frames and footer rows of the events; `lanes` are moved on, and new names get a place in `strings`."""
-    start = Start(now_us, offset, sequence, *_numbers(events, strings))
-    kernels.put_frames(frames, rows, events, lanes, start)
-
-
-def _numbers(events: EventColumns, strings: dict[str, int]) -> tuple[Any, Any]:
+def string_numbers(events: EventColumns, strings: dict[str, int]) -> tuple[Any, Any]:
     """The numbers of entities and scopes; new ones in the order in which single appends would meet them."""
     entities, scopes = _first_rows(events.entities), _first_rows(events.scopes)
     order = [(row, 0, events.entity_names[code]) for code, row in entities]

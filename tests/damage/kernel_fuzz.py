@@ -258,7 +258,7 @@ def batch(random: Random, data: Any, offsets: Any, count: int) -> None:
     )  # fmt: skip
     lanes = Lanes(np.zeros(2, np.int64), np.zeros(2, np.uint64), np.zeros((2, 32), np.uint8))
     names = np.zeros(2, np.uint32)
-    kernels.put_frames(bytearray(), bytearray(), events, lanes, Start(1, 2, 3, names, names))
+    kernels.put_frames(bytearray(3), random.randrange(4), bytearray(), events, lanes, Start(1, 2, 3, names, names))
 
 
 ROUNDS: list[Callable[[Random, int], None]] = [fuzz_frames, fuzz_payloads, fuzz_segments, fuzz_noise, fuzz_writing]

@@ -115,15 +115,17 @@ def batches(draw: Any) -> tuple[EventColumns, Lanes, Start]:
     return events, lanes, start
 
 
-@given(batches())
-def test_kernel_frames_a_batch_as_the_readable_path_does(batch: tuple[EventColumns, Lanes, Start]) -> None:
+@given(batches(), st.integers(0, 9000))
+def test_kernel_frames_a_batch_as_the_readable_path_does(batch: tuple[EventColumns, Lanes, Start], used: int) -> None:
     events, lanes, start = batch
     other = Lanes(lanes.clocks.copy(), lanes.wall_ms.copy(), lanes.hashes.copy())
-    frames, rows, expected_frames, expected_rows = bytearray(b"x"), bytearray(b"y"), bytearray(b"x"), bytearray(b"y")
-    kernels.put_frames(frames, rows, events, lanes, start)
-    readable.put_frames(expected_frames, expected_rows, events, other, start)
-    assert frames == expected_frames
-    assert rows == expected_rows
+    frames, rows = bytearray(b"x" * used), bytearray(b"y" * used)
+    expected_frames, expected_rows = bytearray(frames), bytearray(rows)
+    end = kernels.put_frames(frames, min(used, 7), rows, events, lanes, start)
+    assert end == readable.put_frames(expected_frames, min(used, 7), expected_rows, events, other, start)
+    assert frames[:end] == expected_frames[:end]
+    size = events.count * FOOTER_DTYPE.itemsize
+    assert rows[:size] == expected_rows[:size]
     for name in ("clocks", "wall_ms", "hashes"):
         assert (getattr(lanes, name) == getattr(other, name)).all()
 
@@ -150,7 +152,6 @@ def test_columns_that_do_not_fit_together_append_nothing(put_frames: Any, wrong:
     start = Start(0, 0, 0, np.zeros(1, np.uint32), np.zeros(1, np.uint32))
     frames = bytearray()
     with pytest.raises(ValueError, match="do not fit together"):
-        put_frames(frames, bytearray(), EventColumns(**(good | wrong)), lanes, start)
+        put_frames(frames, 0, bytearray(), EventColumns(**(good | wrong)), lanes, start)
     assert not frames
-    put_frames(frames, bytearray(), EventColumns(**good), lanes, start)
-    assert frames
+    assert put_frames(frames, 0, bytearray(), EventColumns(**good), lanes, start) > 400

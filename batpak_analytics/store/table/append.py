@@ -122,7 +122,7 @@ def _one_ahead(make: Callable[[pa.RecordBatch], Rows], blocks_: Iterable[pa.Reco
 
 def _failure(done: _Done, cause: BaseException | None, row: int | None) -> AppendFrameError:
     what = "The table could not be appended to its end" if row is None else f"Row {row} was refused"
-    return AppendFrameError(f"{what}: {cause} {_kept(done)}", appended=done.result(), row=row)
+    return AppendFrameError(f"{what}: {str(cause).rstrip('.')}. {_kept(done)}", appended=done.result(), row=row)
 
 
 def _kept(done: _Done) -> str:
