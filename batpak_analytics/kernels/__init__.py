@@ -19,6 +19,7 @@ from batpak_analytics.errors import PerformanceWarning
 from batpak_analytics.format.blake3 import hash_spans
 from batpak_analytics.format.framing import put_frame, put_frames
 from batpak_analytics.format.gather import Form, Job, Part, gather_rows, used_strings
+from batpak_analytics.format.graph import Forest, join_ids, measure_forest
 from batpak_analytics.format.hexadecimal import write_hex
 from batpak_analytics.format.packing import pack_plain
 from batpak_analytics.format.payload import (
@@ -66,6 +67,7 @@ __all__ = [
     "SKIPPED",
     "ColumnStats",
     "FieldTable",
+    "Forest",
     "Form",
     "Job",
     "Located",
@@ -81,9 +83,11 @@ __all__ = [
     "gather_rows",
     "hash_spans",
     "intern_strings",
+    "join_ids",
     "join_rows",
     "locate_fields",
     "match_rows",
+    "measure_forest",
     "pack_plain",
     "pack_rows",
     "parse_frames",
@@ -116,6 +120,7 @@ _KERNELS: Final = {
     "strings": ("intern_strings",),
     "plain": ("join_rows", "plain_segments"),
     "gather": ("gather_rows", "used_strings"),
+    "graph": ("join_ids", "measure_forest"),
     "hexadecimal": ("write_hex",),
     "blake3": ("hash_spans",),
     "packing": ("pack_plain",),

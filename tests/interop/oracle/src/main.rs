@@ -12,6 +12,7 @@
 //! compact DIR --strategy merge|retention|tombstone [--strike ENTITY]
 //! bench DIR                                    seconds for open, query and get
 //! bulk DIR --events N --segment-bytes N        [--payload-bytes N] [--entities N] [--batch N] [--seed N]
+//! graph DIR --events N --segment-bytes N       events that cause each other; [--entities N] [--roots PERCENT] [--seed N]
 //! live DIR --events N --segment-bytes N        [--compact-at N,N] [--strategy S] [--pause-us N] [--fences 0|1]
 //!                                              [--receipts FILE] [--ask 0|1]
 //! typed write DIR --seed N --events N          typed payloads of every version; typed copy SOURCE DIR reads them
@@ -27,6 +28,7 @@ mod bulk;
 mod chance;
 mod choices;
 mod dump;
+mod graph;
 mod live;
 mod maintain;
 mod many;
@@ -121,6 +123,7 @@ fn run() -> Result<(), Failure> {
         "verify" => print(&maintain::verify(&args.directory()?)?),
         "bench" => print(&maintain::bench(&args.directory()?)?),
         "bulk" => bulk_command(&mut args),
+        "graph" => graph_command(&mut args),
         "live" => live_command(&mut args),
         "typed" => typed::run(&mut args),
         "marks" => print(&marks::course(&args.directory()?)?),
@@ -190,6 +193,18 @@ fn bulk_command(args: &mut Args) -> Result<(), Failure> {
         wait: args.number_or("wait", 0u8)? != 0,
     };
     print(&bulk::write(&directory, &bulk)?)
+}
+
+fn graph_command(args: &mut Args) -> Result<(), Failure> {
+    let directory = args.directory()?;
+    let graph = graph::Graph {
+        seed: args.number_or("seed", 1)?,
+        events: args.required("events")?,
+        segment_bytes: args.required("segment-bytes")?,
+        entities: args.number_or("entities", 500)?,
+        roots: args.number_or("roots", 10)?,
+    };
+    print(&graph::write(&directory, &graph)?)
 }
 
 fn live_command(args: &mut Args) -> Result<(), Failure> {
