@@ -7,6 +7,7 @@ The folders are the path of a byte, from a segment file on disk to a column in a
     kernels/        the same bytes, a million at a time, compiled
     engine/         files, order, damage and visibility
     arrow/          events -> record batches
+    graph/          who caused whom, as tables and drawings
     frames/         record batches -> DataFrames
     reader          the public facade for reading
     payloads/       Python values -> payload bytes and back
@@ -41,9 +42,16 @@ if TYPE_CHECKING:
     from batpak_analytics.errors import (
         PerformanceWarning as PerformanceWarning,
     )
+    from batpak_analytics.frames.causes import read_causal_nodes as read_causal_nodes
+    from batpak_analytics.frames.causes import read_causes as read_causes
+    from batpak_analytics.frames.causes import read_correlations as read_correlations
+    from batpak_analytics.frames.ocel import Ocel as Ocel
     from batpak_analytics.frames.read import read_batpak as read_batpak
     from batpak_analytics.frames.read import scan_batpak as scan_batpak
     from batpak_analytics.frames.typed import read_typed as read_typed
+    from batpak_analytics.graph.causes import Causes as Causes
+    from batpak_analytics.graph.correlations import Correlations as Correlations
+    from batpak_analytics.graph.nodes import CausalNodes as CausalNodes
     from batpak_analytics.model import AncestorWalk as AncestorWalk
     from batpak_analytics.model import Event as Event
     from batpak_analytics.model import EventKind as EventKind
@@ -74,6 +82,13 @@ _HOMES = {
     "read_batpak": "frames.read",
     "scan_batpak": "frames.read",
     "read_typed": "frames.typed",
+    "read_causes": "frames.causes",
+    "read_causal_nodes": "frames.causes",
+    "read_correlations": "frames.causes",
+    "Causes": "graph.causes",
+    "CausalNodes": "graph.nodes",
+    "Correlations": "graph.correlations",
+    "Ocel": "frames.ocel",
     "open_reader": "reader",
     "Reader": "reader",
     "Scan": "arrow.scan",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
 from html import escape
 from importlib import import_module
 from os import PathLike, fspath
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from batpak_analytics.arrow.scan import Scan
+    from batpak_analytics.frames.ocel import Ocel
+    from batpak_analytics.graph.causes import Causes
+    from batpak_analytics.graph.correlations import Correlations
+    from batpak_analytics.graph.nodes import CausalNodes
 
 OnDamage = Literal["report", "raise"]
 # How often a refresh starts over when a compaction deletes what it was reading.
@@ -107,6 +112,90 @@ class Reader(Queries):
         """A lazy table of the events; `options` are those of `read_batpak`."""
         scan: Scan = import_module("batpak_analytics.frames.read").scan_batpak(self, **options)
         return scan
+
+    def causes(self, **options: Any) -> Causes:
+        """A lazy table of which event caused which; options and columns are those of `read_causes`."""
+        table: Causes = import_module("batpak_analytics.graph.causes").Causes(self._view, **options)
+        return table
+
+    def causal_nodes(self, **options: Any) -> CausalNodes:
+        """A lazy table of where each event stands in the causal graph, as `read_causal_nodes` describes it."""
+        table: CausalNodes = import_module("batpak_analytics.graph.nodes").CausalNodes(self._view, **options)
+        return table
+
+    def correlations(self, **options: Any) -> Correlations:
+        """A lazy table of correlations; options and columns are those of `read_correlations`."""
+        table: Correlations = import_module("batpak_analytics.graph.correlations").Correlations(self._view, **options)
+        return table
+
+    def ancestors(self, event_id: EventId, max_depth: int | None = None, **form: Any) -> pd.DataFrame:
+        """Everything that led to an event, the oldest first and its own cause last.
+
+        Columns: `distance` (uint32, generations up to the event), then `global_sequence`, the ids, `entity`, `scope`,
+        `kind` and `wall_time` as in `read_batpak`. `max_depth` is how many generations to follow. `form` may have
+        `ids`, `kind_names` and `dtype_backend`. `df.attrs["batpak"]["ends"]` says why it goes no further: `root`,
+        `dangling` (a cause that is not there), `cycle` or `max_depth`. Raises `EventNotFoundError`.
+        """
+        return self._walk("ancestors", event_id, max_depth, **form)
+
+    def descendants(self, event_id: EventId, max_depth: int | None = None, **form: Any) -> pd.DataFrame:
+        """Everything that an event led to, generation by generation: columns and options as in `ancestors`."""
+        return self._walk("descendants", event_id, max_depth, **form)
+
+    def critical_path(self, correlation_id: EventId, **form: Any) -> pd.DataFrame:
+        """The way through a correlation that took longest, from its root to the event where it ended.
+
+        Columns: `depth` (uint32), `elapsed_ms` (float64, since the root), `latency_ms` (float64, since the event
+        before), `timestamp`, then those of `ancestors`. Raises `EventNotFoundError` where no event has that
+        correlation id. Cost: the index, and the frames of the correlation.
+        """
+        return self._walk("critical_path", correlation_id, **form)
+
+    def common_causes(self, first: EventId, second: EventId, **form: Any) -> pd.DataFrame:
+        """Everything that led to both events, the oldest first and the nearest last; empty where nothing did.
+
+        Columns: `distance_a`, `distance_b` (uint32, generations up to each of the two), then those of `ancestors`.
+        """
+        return self._walk("common_causes", first, second, **form)
+
+    def _walk(self, name: str, *arguments: Any, **form: Any) -> pd.DataFrame:
+        walk = getattr(import_module("batpak_analytics.frames.causes"), name)
+        frame: pd.DataFrame = walk(self._view, *arguments, **form)
+        return frame
+
+    def to_networkx(self, **filters: Any) -> Any:
+        """The causal graph as a `networkx.DiGraph`, from causes to effects; needs `batpak-analytics[graph]`.
+
+        Nodes are ids in hex with the attributes `sequence`, `kind`, `entity`, `scope`, `correlation_id` and `missing`;
+        edges have `latency_ms` (None where unknown). `filters` choose effects and single events; their causes come
+        along, and those that are not there as nodes with nothing but `missing=True`.
+        """
+        return import_module("batpak_analytics.graph.libraries").to_networkx(self._view, **filters)
+
+    def to_rustworkx(self, **filters: Any) -> Any:
+        """The same as a `rustworkx.PyDiGraph`: node data are those attributes and `event_id`, edge data the latency."""
+        return import_module("batpak_analytics.graph.libraries").to_rustworkx(self._view, **filters)
+
+    def to_mermaid(self, event_id: EventId, max_nodes: int = 60, kind_names: Mapping[int, str] | None = None) -> str:
+        """What led to an event and what it led to, as a Mermaid flowchart of at most `max_nodes` events.
+
+        Nearer events are drawn first, and what is left out is counted in the drawing. Names are escaped: an entity
+        cannot add to the drawing. Raises `EventNotFoundError`.
+        """
+        text: str = import_module("batpak_analytics.graph.drawing").to_mermaid(
+            self._view, event_id, max_nodes, kind_names
+        )
+        return text
+
+    def to_dot(self, event_id: EventId, max_nodes: int = 60, kind_names: Mapping[int, str] | None = None) -> str:
+        """The same as a Graphviz digraph."""
+        text: str = import_module("batpak_analytics.graph.drawing").to_dot(self._view, event_id, max_nodes, kind_names)
+        return text
+
+    def to_ocel(self, kind_names: Mapping[int, str] | None = None, **filters: Any) -> Ocel:
+        """The events as an object-centric event log, in the DataFrames that pm4py takes; `Ocel` describes them."""
+        log: Ocel = import_module("batpak_analytics.frames.ocel").to_ocel(self._view, kind_names=kind_names, **filters)
+        return log
 
     def findings(self) -> pd.DataFrame:
         """What was found wrong so far: severity, rule, segment, file, offset, what it means and what to do."""

@@ -23,13 +23,17 @@ LAYERS: dict[str, set[str]] = {
     "payloads": {"errors", "model", "format", "kernels"},
     "store": {"errors", "model", "format", "kernels", "engine", "payloads", "frames", "reader"},
     "arrow": {"errors", "model", "format", "kernels", "engine"},
-    "frames": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow"},
-    "reader": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "frames"},
-    "cli": {"errors", "model", "data", "format", "kernels", "engine", "arrow", "frames", "reader"},
+    "graph": {"errors", "model", "format", "kernels", "engine", "arrow"},
+    "frames": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph"},
+    "reader": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph", "frames"},
+    "cli": {"errors", "model", "data", "format", "kernels", "engine", "arrow", "graph", "frames", "reader"},
 }
 FACADES = {"__init__", "__main__"}  # the public names; only commands may go through them
 
-HEAVY = {"numpy", "pyarrow", "pandas", "polars", "duckdb", "ipywidgets", "rich", "tqdm", "msgspec", "pydantic"}
+HEAVY = {
+    *("numpy", "pyarrow", "pandas", "polars", "duckdb", "ipywidgets", "rich", "tqdm", "msgspec", "pydantic"),
+    *("networkx", "rustworkx", "pm4py"),
+}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "model": set(),
@@ -40,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "payloads": {"msgspec"},
     "store": {"numpy"},
     "arrow": {"numpy", "pyarrow"},
+    "graph": {"numpy", "pyarrow"},
     "frames": {"numpy", "pyarrow", "pandas", "tqdm"},
     "reader": {"numpy", "pyarrow", "pandas"},
     "cli": {"numpy", "pyarrow", "pandas", "tqdm", "rich"},
@@ -52,6 +57,8 @@ EXTRA_IMPORTS = {
     "store/table/columns.py": {"pyarrow"},
     "store/table/rows.py": {"pyarrow"},
     "store/table/source.py": {"pyarrow"},
+    # Where the graph leaves for a graph library; only then is that imported.
+    "graph/libraries.py": {"networkx", "rustworkx"},
     # `progress=True` shows a bar; only then is it imported.
     "arrow/scan.py": {"tqdm"},
 }

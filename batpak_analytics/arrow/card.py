@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from batpak_analytics.arrow.schema import HASH_COLUMNS, ID_COLUMNS
+from batpak_analytics.arrow.schema import is_hash, is_id, is_kind
 
 MAX_CELL = 80
 
@@ -14,20 +14,23 @@ def card(title: str, batch: Any) -> str:
     """`title`, which is HTML, above the rows of `batch` (None: there are none) as an HTML table."""
     if batch is None:
         return f"<div>{title}</div>"
-    columns = {name: [_cell(name, value) for value in batch[name].to_pylist()] for name in batch.schema.names}
+    columns = {
+        field.name: [_cell(field.name, field.type, value) for value in batch[field.name].to_pylist()]
+        for field in batch.schema
+    }
     titles = "".join(f"<th>{escape(name)}</th>" for name in columns)
     rows = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*columns.values(), strict=True))
     head = f"<thead><tr>{titles}</tr></thead>"
     return f"<div>{title}</div><table>{head}<tbody>{rows}</tbody></table>"
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(name: str, kind: Any, value: Any) -> str:
     """Kinds in hex, ids and hashes by their last 8 digits: a UUIDv7 begins with the time, so its head says little."""
     if value is None:
         text = ""
-    elif name == "kind":
+    elif is_kind(name):
         text = f"0x{value:04x}"
-    elif name in ID_COLUMNS or name in HASH_COLUMNS:
+    elif is_id(name, kind) or is_hash(name, kind):
         text = f"…{value.hex()[-8:]}"
     else:
         text = str(value)

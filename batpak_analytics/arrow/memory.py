@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from batpak_analytics.arrow.schema import HASH_COLUMNS, ID_COLUMNS, PAYLOAD, is_field
+from batpak_analytics.arrow.schema import PAYLOAD, is_field, is_hash, is_id
 from batpak_analytics.errors import ResultTooLargeError
 
 HEADER_BYTES = 400
@@ -58,7 +58,7 @@ def estimate_bytes(schema: Any, rows: int, frame_bytes: int, *, pandas: bool) ->
 def _width(name: str, kind: Any, pandas: bool) -> int:
     if _is_view(kind):
         return 16
-    if name in ID_COLUMNS or name in HASH_COLUMNS:
+    if is_id(name, kind) or is_hash(name, kind):
         return kind.byte_width * 2 + 8 if pandas else int(kind.byte_width)
     if pa.types.is_dictionary(kind):
         return 4

@@ -109,6 +109,21 @@ def unknown_column(name: str, known: Iterable[str], *, where: str = "columns=") 
     )
 
 
+def is_id(name: str, kind: Any) -> bool:
+    """Whether the column holds ids of events or correlations: no payload field does."""
+    return bool(kind == ID) and not is_field(name)
+
+
+def is_kind(name: str) -> bool:
+    """Whether the column holds kinds of events."""
+    return name == "kind" or (name.endswith("_kind") and not is_field(name))
+
+
+def is_hash(name: str, kind: Any) -> bool:
+    """Whether the column holds hashes."""
+    return bool(kind == HASH) and not is_field(name)
+
+
 @dataclass(frozen=True, slots=True)
 class Projection:
     """The columns asked for, in order, before payload fields are known.

@@ -41,8 +41,8 @@ class Forest(NamedTuple):
 
     ``root`` is where its causes end, ``depth`` how many generations away that is, ``height`` how many follow below,
     ``effects`` how many name it as their cause, ``descendants`` how many other events it led to. A cycle counts as one
-    event that stands at its lowest place: that is the root of its members, whose depth is 0; all of them have the height
-    of what hangs on the cycle, and lead to each other.
+    event that stands at its lowest place: that is the root of its members, whose depth is 0; all of them have the
+    height of what hangs on the cycle, and lead to each other.
     """
 
     root: npt.NDArray[np.int32]
@@ -54,7 +54,7 @@ class Forest(NamedTuple):
 
 
 def measure_forest(parents: npt.NDArray[np.int32]) -> Forest:
-    """Measure the forest in which ``parents[i]`` is the place of the cause of ``i``; no place of the array means none."""
+    """Measure the forest in which ``parents[i]`` is the place of the cause of ``i``; no place of it means no cause."""
     above = parents.tolist()
     children: list[list[int]] = [[] for _ in above]
     for place, cause in enumerate(above):
@@ -77,8 +77,9 @@ def measure_forest(parents: npt.NDArray[np.int32]) -> Forest:
         led_to, highest = sum(below[place] + 1 for place in top) - 1, max(height[place] for place in top)
         for place in top:
             below[place], height[place] = led_to, highest
-    counts = (np.array(values, np.uint32) for values in (depth, height, [len(found) for found in children], below))
-    return Forest(np.array(root, np.int32), *counts, in_cycle)
+    effects = [len(found) for found in children]
+    counts = [np.array(values, np.uint32) for values in (depth, height, effects, below)]
+    return Forest(np.array(root, np.int32), counts[0], counts[1], counts[2], counts[3], in_cycle)
 
 
 def _tops(above: list[int]) -> Iterator[list[int]]:

@@ -36,14 +36,15 @@ def _codes(indexes: list[Any]) -> Any:
 
 def named_kinds(column: Any, names: Mapping[int, str]) -> Series:
     """Kinds as a category of names, ordered by number; a kind without a name reads `0x1002`."""
-    kinds = column.to_numpy()
+    kinds = (column.fill_null(0) if column.null_count else column).to_numpy()
+    missing = column.is_null().to_numpy() if column.null_count else np.zeros(len(kinds), bool)
     used = np.zeros(U16_MAX + 1, bool)
-    used[kinds] = True
+    used[kinds[~missing]] = True
     distinct: dict[str, int] = {}
     table = np.zeros(U16_MAX + 1, np.int32)
     for kind in np.flatnonzero(used).tolist():
         table[kind] = distinct.setdefault(names.get(kind, f"0x{kind:04x}"), len(distinct))
-    return _series(table[kinds], pd.Index(list(distinct)))
+    return _series(np.where(missing, np.int32(-1), table[kinds]), pd.Index(list(distinct)))
 
 
 def _series(codes: Any, categories: Any) -> Series:

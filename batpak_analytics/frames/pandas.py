@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from batpak_analytics.arrow.scan import Scan, findings_by_severity
-from batpak_analytics.arrow.schema import HASH_COLUMNS, ID_COLUMNS
+from batpak_analytics.arrow.scan import findings_by_severity
+from batpak_analytics.arrow.schema import is_hash, is_id, is_kind
 from batpak_analytics.engine.parallel import in_order
 from batpak_analytics.frames.categories import category, named_kinds
 from batpak_analytics.frames.hexadecimal import hex_text
@@ -45,8 +45,8 @@ _NUMPY_NULLABLE = {
 }
 
 
-def scan_to_frame(scan: Scan, table: pa.Table, dtype_backend: str | None) -> pd.DataFrame:
-    """`table`, which `scan` gave, as a DataFrame with `attrs["batpak"]`."""
+def scan_to_frame(scan: Any, table: pa.Table, dtype_backend: str | None) -> pd.DataFrame:
+    """`table`, which `scan` gave (a `Scan`, or another lazy table), as a DataFrame with `attrs["batpak"]`."""
     frame = table_to_frame(table, ids=scan.ids, kind_names=scan.kind_names, dtype_backend=dtype_backend)
     frame.attrs["batpak"] = {
         "path": scan.path,
@@ -66,7 +66,7 @@ def table_to_frame(
     """Any table of events as a DataFrame; `read_batpak` describes the dtypes."""
 
     def converted(name: str) -> Series:
-        if name == "kind" and kind_names is not None:
+        if kind_names is not None and is_kind(name):
             return named_kinds(table.column(name), kind_names)
         return _series(name, table.column(name), ids, dtype_backend)
 
@@ -87,8 +87,8 @@ def _several(make: Callable[[str], Series], names: list[str], rows: int) -> Iter
 
 def _series(name: str, column: Any, ids: str, backend: str | None) -> Series:
     kind = column.type
-    if name in ID_COLUMNS or name in HASH_COLUMNS:
-        return _identifiers(column, "hex" if ids == "uuid" and name in HASH_COLUMNS else ids, backend)
+    if is_id(name, kind) or is_hash(name, kind):
+        return _identifiers(column, "hex" if ids == "uuid" and is_hash(name, kind) else ids, backend)
     if pa.types.is_dictionary(kind):
         # Also under "pyarrow": an Arrow dictionary in pandas can be neither sorted nor compared by order.
         return category(column)

@@ -131,7 +131,7 @@ def read_batpak(
     (2, 3)
     """
     options = _scan_options(dict(locals()))
-    with _opened(path, on_damage) as reader:
+    with opened(path, on_damage) as reader:
         frame: pd.DataFrame = Scan(reader.view, **options).to_pandas()
         warn_of_damage(reader.view)
     return frame
@@ -213,7 +213,7 @@ def _open_reader(path: Any, on_damage: str) -> Any:
 
 
 @contextmanager
-def _opened(source: Any, on_damage: str) -> Iterator[Any]:
+def opened(source: Any, on_damage: str) -> Iterator[Any]:
     """The reader given, left open, or one opened for the call."""
     if _is_reader(source):
         yield source
