@@ -157,11 +157,10 @@ class Links:
         return tuple(masks)
 
     def places_of(self, masks: Sequence[Array | None]) -> Places:
-        """The places of the events that the masks select (None: every row of the segment), ascending."""
-        parts = [
-            np.ones(row_count(group.rows), bool) if (mask := masks[group.segment]) is None else mask[group.rows]
-            for group in self.groups
-        ]
+        """The places of the events that the masks select, ascending: None means every row of a segment, and a mask
+        without flags none of them, as in a `Selection`.
+        """
+        parts = [_flags(masks[group.segment], group.rows) for group in self.groups]
         flags = np.concatenate(parts) if parts else np.zeros(0, bool)
         return np.flatnonzero(flags if self.order is None else flags[self.order])
 
@@ -204,6 +203,14 @@ def links_of(view: Any, as_of: Any = None) -> Links:
             kept = view.cache[key] = (last, Links(view, last))
     links: Links = kept[1]
     return links
+
+
+def _flags(mask: Array | None, rows: slice | Places) -> Array:
+    """The flags of these rows."""
+    if mask is None or not len(mask):
+        return np.full(row_count(rows), mask is None)
+    flags: Array = mask[rows]
+    return flags
 
 
 def _room(name: str, count: int) -> Array:
