@@ -27,8 +27,8 @@ class CausalTable:
     """A lazy table over the causal graph of a view: nothing is computed before it is asked for.
 
     The filters are those of `Reader.events`, with `system=True` as the default, and choose rows: causes, effects and
-    measures are looked up among all visible events, so that a filter makes no cause dangling and no tree smaller. `as_of`
-    alone moves the whole store back: what came later is neither a row nor a cause nor counted.
+    measures are looked up among all visible events, so that a filter makes no cause dangling and no tree smaller. Only
+    `as_of` moves the whole store back: what came later is neither a row nor a cause nor counted.
 
     It is an Arrow stream (`__arrow_c_stream__`), which Polars, DuckDB and pandas take as it is.
     """

@@ -76,7 +76,7 @@ def ending(links: Links, place: int) -> str:
 
 
 def ancestors(view: Any, event_id: EventId, max_depth: int | None = None) -> tuple[pa.Table, str]:
-    """Everything that led to an event, the oldest first, and why it ends; `distance` counts generations to the event."""
+    """Everything that led to an event, the oldest first, and why it ends; `distance` is in generations."""
     links = links_of(view)
     place = links.find(id_bytes(event_id))
     every = causes_of(links, place)

@@ -97,8 +97,8 @@ def correlations(rows: Sequence[Row], chosen: Sequence[int]) -> list[Row]:
 
 def inner_parents(rows: Sequence[Row], members: Sequence[int]) -> list[Cause]:
     """Causes within a correlation; those outside do not count."""
-    found = causes_of(rows)
-    return [cause if place in members and cause in members else None for place, cause in enumerate(found)]
+    found, inside = causes_of(rows), set(members)
+    return [cause if {place, cause} <= inside else None for place, cause in enumerate(found)]
 
 
 def members_of(rows: Sequence[Row], name: str) -> list[int]:
@@ -107,7 +107,7 @@ def members_of(rows: Sequence[Row], name: str) -> list[int]:
 
 def correlation(rows: Sequence[Row], name: str) -> Row:
     members = members_of(rows, name)
-    parents = inner_parents(rows, members)
+    parents, all_causes = inner_parents(rows, members), causes_of(rows)
     places = [root_and_depth(parents, place) for place in members]
     times = [rows[place]["timestamp_us"] for place in members]
     roots = [root for root, _ in places]
@@ -124,7 +124,7 @@ def correlation(rows: Sequence[Row], name: str) -> Row:
         "last_time": max(times),
         "duration_ms": (max(times) - min(times)) / 1000,
         "critical_path_ms": max(waits) / 1000,
-        "dangling": sum(causes_of(rows)[place] == "dangling" for place in members),
+        "dangling": sum(all_causes[place] == "dangling" for place in members),
     }
 
 
