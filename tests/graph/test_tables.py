@@ -176,7 +176,7 @@ def test_unknown_ids_are_told_apart_from_bad_ones(order: Path) -> None:
             ask("nonsense")
     for wrong in (-1, True, "2"):
         with pytest.raises((ValueError, TypeError), match="max_depth"):
-            reader.ancestors(id_of(3), max_depth=wrong)
+            reader.ancestors(id_of(3), max_depth=wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="idz"):
         reader.descendants(id_of(0), idz="hex")
 
