@@ -31,6 +31,7 @@ examples:
   batpak head   data/store --kind 0xF001 --entity player:alice
   batpak export data/store events.parquet         everything, streamed, to one file
   batpak export data/store events.csv --since 2026-03-01T00:00:00Z --columns global_sequence,entity,payload
+  batpak why    data/store 391124e8               what led to an event, and what it led to
   batpak check  data/store                        CRC of every frame and footer; exit code 0, 1 or 2
 
 A store is the directory in which a Rust application keeps its *.fbat files. It is opened without a lock and
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_head(commands)
     _add_export(commands)
+    _add_why(commands)
     _add_check(commands)
     return parser
 
@@ -136,6 +138,25 @@ def _add_export(commands: Any) -> None:
     export.add_argument("--force", action="store_true", help="replace OUT if it exists")
     export.add_argument("--limit", type=_count, metavar="N", help="at most N events")
     _add_selection(export, payload=None)
+
+
+def _add_why(commands: Any) -> None:
+    why = _command(
+        commands,
+        "why",
+        "what led to an event and what it led to, as a tree",
+        "Prints the causes of an event, the event itself and its effects. A cause is what the writer named\n"
+        "as causation_id; nothing proves it. Times in milliseconds are since the cause.\n\n"
+        "examples:\n"
+        "  batpak why data/store 01a206129ef37537b7fd667b391124e8\n"
+        "  batpak why data/store 391124e8 --json",
+        _run("why", "why"),
+    )
+    _add_path(why)
+    why.add_argument("event_id", metavar="EVENT_ID", help="32 hex digits, or the last 8 or more, as tables show them")
+    why.add_argument("--depth", type=_count, default=20, metavar="N", help="generations up and down (default 20)")
+    why.add_argument("--limit", type=_count, default=200, metavar="N", help="at most N effects (default 200)")
+    why.add_argument("--json", action="store_true", help="one JSON object instead of a tree")
 
 
 def _add_check(commands: Any) -> None:

@@ -59,7 +59,7 @@ def to_ocel(view: Any, *, kind_names: Mapping[int, str] | None = None, **filters
         }
     )
     entities = rows["entity"].astype(str)
-    types = entities.str.split(":", n=1).str[0]
+    types = entities.str.split(":", n=1).str[0].astype(str)
     relations = events[["ocel:eid", "ocel:activity", "ocel:timestamp"]].copy()
     relations["ocel:oid"], relations["ocel:type"], relations["ocel:qualifier"] = entities, types, SUBJECT
     objects = relations[["ocel:oid", "ocel:type"]].drop_duplicates(ignore_index=True)
