@@ -12,7 +12,8 @@ import pytest
 import batpak_analytics as bp
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", "docs/index.md", "docs/quickstart.md", "docs/reading.md", "docs/writing.md", "docs/typed.md"]
+NAMES = ("index", "quickstart", "reading", "causes", "writing", "typed")
+PAGES = ["README.md", *(f"docs/{name}.md" for name in NAMES)]
 NEEDS_MORE = ("polars", "duckdb")  # examples of other tools, which the tests do not install
 
 

@@ -82,8 +82,8 @@ def read_causes(
     Examples
     --------
     >>> import batpak_analytics as bp
-    >>> len(bp.read_causes(bp.demo_store()))
-    0
+    >>> bp.read_causes(bp.demo_store())["latency_ms"].tolist()
+    [0.099, 0.07]
     """
     return _read(Causes, dict(locals()))
 
@@ -133,8 +133,8 @@ def read_causal_nodes(
     Examples
     --------
     >>> import batpak_analytics as bp
-    >>> bp.read_causal_nodes(bp.demo_store())["is_root"].tolist()
-    [True, True, True, True, True, True]
+    >>> bp.read_causal_nodes(bp.demo_store())["depth"].tolist()
+    [0, 0, 1, 2, 0, 0]
     """
     return _read(CausalNodes, dict(locals()))
 
@@ -184,7 +184,7 @@ def read_correlations(
     --------
     >>> import batpak_analytics as bp
     >>> bp.read_correlations(bp.demo_store(), system=False)["events"].tolist()
-    [1, 1, 1, 1]
+    [3, 1]
     """
     return _read(Correlations, dict(locals()))
 

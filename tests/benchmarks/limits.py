@@ -30,6 +30,8 @@ LIMITS = (
     Limit("store-open", "reference-open", 1 / 10, "the reference"),
     Limit("get", "reference-get", 20, "the reference"),
     Limit("store-get", "reference-get", 20, "the reference"),
+    Limit("causes", "reference-read-only", 1 / 8, "the reference"),
+    Limit("causal-nodes", "reference-read-only", 1 / 8, "the reference"),
     Limit("many-segments", "one-segment", 3, "one segment"),
 )
 

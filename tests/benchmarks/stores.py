@@ -35,6 +35,16 @@ class Stores:
             unfinished.rename(store)
         return store
 
+    def caused(self, events: int) -> Path:
+        """A store in which nine of ten events were caused by one of the last few thousand."""
+        store = self.directory / f"graph-{events}-events-in-{self.segment_bytes}"
+        if not store.exists():
+            say(f"writing {events:,} events that cause each other")
+            unfinished = store.with_suffix(".unfinished")
+            self.oracle.graph(unfinished, events=events, segment_bytes=self.segment_bytes)
+            unfinished.rename(store)
+        return store
+
     def for_the_reference(self, store: Path) -> Path:
         """A copy that the reference may open: it takes a lock, which leaves a file in a store."""
         copy = self.directory / f"{store.name}-copy"

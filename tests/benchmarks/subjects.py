@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks.graph import graph_cases
 from tests.benchmarks.holding import holding_lines
 from tests.benchmarks.limits import memory_verdict
 from tests.benchmarks.memory import Streamed, stream
@@ -177,6 +178,20 @@ def holding(plan: Plan) -> list[Section]:
     return [Section(title, holding_lines(plan.stores, plan.main, plan.events))]
 
 
+def graph(plan: Plan) -> list[Section]:
+    """The causal views on stores of growing size, each beside the reference's read-only open of the same store."""
+    if not plan.wants("graph"):
+        return []
+    sections = []
+    for events in (plan.events // 4, plan.events // 2, plan.events, *([2 * plan.events] if plan.long else [])):
+        store = plan.stores.caused(events)
+        timings = measure(graph_cases(plan.stores, store, events), plan.repeat)
+        seconds = {name: timing.seconds for name, timing in timings.items()}
+        title = f"Who caused whom, the open included: {_extent(store, events)}"
+        sections.append(Section(title, timing_lines(timings.values(), seconds, events)))
+    return sections
+
+
 SUBJECTS: tuple[Callable[[Plan], list[Section]], ...] = (
-    *(main_store, memory, growth, payloads, segments, writing, queries, holding),
+    *(main_store, memory, growth, payloads, segments, writing, queries, holding, graph),
 )

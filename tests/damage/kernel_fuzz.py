@@ -261,7 +261,22 @@ def batch(random: Random, data: Any, offsets: Any, count: int) -> None:
     kernels.put_frames(bytearray(3), random.randrange(4), bytearray(), events, lanes, Start(1, 2, 3, names, names))
 
 
-ROUNDS: list[Callable[[Random, int], None]] = [fuzz_frames, fuzz_payloads, fuzz_segments, fuzz_noise, fuzz_writing]
+def fuzz_graph(random: Random, number: int) -> None:
+    """Ids that repeat or differ in one half, causes anywhere."""
+    halves = [0, 1, 2**64 - 1, random.getrandbits(64)]
+    pairs = [
+        np.array([[random.choice(halves) for _ in range(2)] for _ in range(random.randrange(40))], np.uint64)
+        for _ in range(2)
+    ]
+    ids, wanted = (pair.reshape(-1, 2) for pair in pairs)
+    kernels.join_ids(ids, wanted, last=bool(number % 2))
+    places = [random.choice([-(2**31), -1, len(ids), 2**31 - 1, random.randrange(len(ids) + 1)]) for _ in ids]
+    kernels.measure_forest(np.array(places, np.int32))
+
+
+ROUNDS: list[Callable[[Random, int], None]] = [
+    fuzz_frames, fuzz_payloads, fuzz_segments, fuzz_noise, fuzz_writing, fuzz_graph,
+]  # fmt: skip
 
 
 def run(seed: int, seconds: float, rounds: int = 1 << 62) -> int:

@@ -8,11 +8,13 @@ from types import ModuleType
 import pytest
 
 from batpak_analytics.arrow import filters, scan
-from batpak_analytics.frames import read, typed
+from batpak_analytics.frames import causes, read, typed
 from batpak_analytics.payloads import default, registry
 
+MODULES = [causes, filters, scan, read, typed, default, registry]
 
-@pytest.mark.parametrize("module", [filters, scan, read, typed, default, registry], ids=lambda module: module.__name__)
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_docstring_examples_give_what_they_say(module: ModuleType) -> None:
     found = doctest.testmod(module)
     assert found.attempted > 0

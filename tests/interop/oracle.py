@@ -169,6 +169,15 @@ class Oracle:
         report: dict[str, float] = self._report("bench", store)
         return report
 
+    def graph(self, directory: Path, *, events: int, segment_bytes: int, **options: int) -> Any:
+        """Write many events that cause each other (options: seed, entities, roots, in percent)."""
+        return self._report("graph", directory, *_flags({"events": events, "segment_bytes": segment_bytes, **options}))
+
+    def open_seconds(self, store: Path) -> float:
+        """Seconds the engine takes to open a store for reading."""
+        report: dict[str, float] = self._report("open", store)
+        return report["open_seconds"]
+
     @contextmanager
     def live(self, directory: Path, **options: int | str | Path) -> Iterator[subprocess.Popen[str]]:
         """An application that writes while the block runs; its stdout has one JSON line per stretch of work.

@@ -1,7 +1,8 @@
-//! Large stores whose events cause each other, for measurements of the causal views.
+//! Large stores whose events cause each other, for measurements of the causal views, and what opening them takes.
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::time::Instant;
 
 use batpak::coordinate::Coordinate;
 use batpak::event::EventKind;
@@ -11,7 +12,7 @@ use serde_json::{json, Value as Json};
 
 use crate::chance::Chance;
 use crate::session::coordinate;
-use crate::setup::Setup;
+use crate::setup::{granularity_of, Setup};
 use crate::Failure;
 
 pub struct Graph {
@@ -63,4 +64,13 @@ pub fn write(directory: &Path, graph: &Graph) -> Result<Json, Failure> {
     waiting.into_iter().try_for_each(|(ticket, _)| ticket.wait().map(drop))?;
     store.close()?;
     Ok(json!({"events": graph.events, "caused": caused}))
+}
+
+/// Times a read-only open, which comes before anything that the engine can be asked.
+pub fn open(directory: &Path) -> Result<Json, Failure> {
+    let setup = Setup { granularity: granularity_of(directory)?, ..Setup::default() };
+    let start = Instant::now();
+    let store = Store::open_read_only(setup.config(directory)).map_err(Failure::open)?;
+    let opened = start.elapsed();
+    Ok(json!({"events": store.stats().event_count, "open_seconds": opened.as_secs_f64()}))
 }

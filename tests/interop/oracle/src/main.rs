@@ -13,6 +13,7 @@
 //! bench DIR                                    seconds for open, query and get
 //! bulk DIR --events N --segment-bytes N        [--payload-bytes N] [--entities N] [--batch N] [--seed N]
 //! graph DIR --events N --segment-bytes N       events that cause each other; [--entities N] [--roots PERCENT] [--seed N]
+//! open DIR                                     seconds for a read-only open
 //! live DIR --events N --segment-bytes N        [--compact-at N,N] [--strategy S] [--pause-us N] [--fences 0|1]
 //!                                              [--receipts FILE] [--ask 0|1]
 //! typed write DIR --seed N --events N          typed payloads of every version; typed copy SOURCE DIR reads them
@@ -125,6 +126,7 @@ fn run() -> Result<(), Failure> {
         "bulk" => bulk_command(&mut args),
         "graph" => graph_command(&mut args),
         "live" => live_command(&mut args),
+        "open" => print(&graph::open(&args.directory()?)?),
         "typed" => typed::run(&mut args),
         "marks" => print(&marks::course(&args.directory()?)?),
         "queries" => queries::answer(&args.directory()?),
