@@ -54,11 +54,11 @@ class CausalNodes(CausalTable):
         }
         whole = len(rows) == links.count  # every event, in commit order
         made = {
-            name: pa.array(found if whole else found[rows], SCHEMA.field(name).type)
+            name: pa.array(found if whole else found.take(rows), SCHEMA.field(name).type)
             for name, found in measures.items()
             if name in names
         }
         for name, places in (("event_id", rows), ("root_id", forest.root[rows])):
             if name in names:
-                made[name] = fixed_binary(values["event_id"][places].view(np.uint8).reshape(-1, 16))
+                made[name] = fixed_binary(values["event_id"].take(places, axis=0).view(np.uint8).reshape(-1, 16))
         return made
