@@ -1,8 +1,7 @@
-"""The views of stores that engines wrote, by the history they were written with: fences, batches, lanes, compaction."""
+"""The views of stores by the history that they were written with: fences, batches, lanes, several runs."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from random import Random
 
@@ -12,20 +11,10 @@ import batpak_analytics as bp
 from tests.graph import brute_force
 from tests.graph.brute_force import Row
 from tests.graph.test_views import assert_views
-from tests.interop.oracle import Oracle, OracleUnavailable, copy_store, interop_required
+from tests.interop.oracle import copy_store
 
 ROUNDS = 12
 NOBODY = bytes(range(16))
-
-
-@pytest.fixture(scope="session")
-def oracle() -> Oracle:
-    try:
-        return Oracle.build()
-    except OracleUnavailable as reason:
-        if interop_required():
-            pytest.fail(f"BATPAK_REQUIRE_INTEROP=1, but {reason}")
-        pytest.skip(str(reason))
 
 
 class History:
@@ -99,41 +88,7 @@ def test_views_of_a_written_store_leave_out_what_was_taken_back(seed: int, tmp_p
         assert_views(reader, rows)
 
 
-@pytest.mark.interop
-@pytest.mark.parametrize("strategy", ["merge", "retention", "tombstone"])
-def test_views_of_a_compacted_store_are_those_of_what_is_left(strategy: str, oracle: Oracle, tmp_path: Path) -> None:
-    for seed in range(3):
-        store = tmp_path / f"store-{seed}"
-        history = History(seed)
-        history.fence = history.batch  # type: ignore[method-assign]  # a compaction moves what is hidden
-        history.write(store)
-        oracle.compact(store, strategy, strike="order:2")
-        rows = oracle.dump(store)
-        with bp.open_reader(store) as reader:
-            assert_views(reader, rows)
-            if strategy == "retention":
-                dangling = reader.causal_nodes(columns=["dangling"]).to_pandas()["dangling"].sum()
-                assert dangling > sum(row["causation_id"] == NOBODY.hex() for row in rows)
-
-
-@pytest.mark.interop
-def test_views_of_random_stores_of_the_reference_are_those_of_its_rows(oracle: Oracle, tmp_path: Path) -> None:
-    written = [one for one in oracle.write_many(range(30), tmp_path / "many") if one.refusal is None]
-    compared = 0
-    for one in written:
-        rows = one.rows()
-        with bp.open_reader(one.path) as reader:
-            ids = [name.hex() for name in reader.events(columns=["event_id"], system=True).to_arrow()[0].to_pylist()]
-            sequences = reader.events(columns=["global_sequence"], system=True).to_arrow()[0].to_pylist()
-            if [(row["event_id"], row["global_sequence"]) for row in rows] != list(zip(ids, sequences, strict=True)):
-                continue  # where the reference loses or misnumbers events, tests/interop/divergence.py says why
-            assert_views(reader, rows)
-            compared += 1
-    assert compared > 20
-
-
 def test_a_copy_of_a_store_gives_the_same_tables(fixture_stores: Path, tmp_path: Path) -> None:
     copy = copy_store(fixture_stores / "segments", tmp_path / "copy")
     for read in (bp.read_causes, bp.read_causal_nodes, bp.read_correlations):
         assert read(copy).equals(read(fixture_stores / "segments"))
-    shutil.rmtree(copy)
