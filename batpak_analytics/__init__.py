@@ -9,6 +9,7 @@ The folders are the path of a byte, from a segment file on disk to a column in a
     arrow/          events -> record batches
     graph/          who caused whom, as tables and drawings
     frames/         record batches -> DataFrames
+    proof/          hash chains, every check, and anchors
     reader          the public facade for reading
     payloads/       Python values -> payload bytes and back
     store/          events -> segment files; its facade is `Store`
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
     from batpak_analytics.payloads.default import event_payload as event_payload
     from batpak_analytics.payloads.default import upcast as upcast
     from batpak_analytics.payloads.registry import PayloadRegistry as PayloadRegistry
+    from batpak_analytics.proof.read import read_chains as read_chains
+    from batpak_analytics.proof.read import read_segments as read_segments
     from batpak_analytics.reader import Reader as Reader
     from batpak_analytics.reader import open_reader as open_reader
     from batpak_analytics.store.config import StoreConfig as StoreConfig
@@ -89,6 +92,8 @@ _HOMES = {
     "CausalNodes": "graph.nodes",
     "Correlations": "graph.correlations",
     "Ocel": "frames.ocel",
+    "read_chains": "proof.read",
+    "read_segments": "proof.read",
     "open_reader": "reader",
     "Reader": "reader",
     "Scan": "arrow.scan",

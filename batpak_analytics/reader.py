@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from batpak_analytics.graph.causes import Causes
     from batpak_analytics.graph.correlations import Correlations
     from batpak_analytics.graph.nodes import CausalNodes
+    from batpak_analytics.proof.chains import Chains, ChainSummary
+    from batpak_analytics.proof.segments import Segments
 
 OnDamage = Literal["report", "raise"]
 # How often a refresh starts over when a compaction deletes what it was reading.
@@ -215,6 +217,30 @@ class Reader(Queries):
         """
         frame_check.check_frames(self._view, progress)
         return list(self._view.findings)
+
+    def chains(self, *, check_payloads: bool = False, **filters: Any) -> Chains:
+        """A lazy table of the events with their place in the hash chain, in commit order: entity, lane, clock,
+        global_sequence, event_id, event_hash, prev_hash, link, parent_id, payload_ok. `Chains` describes them.
+
+        `filters` are those of `events`, with `system=True` as default. Hidden events are no rows but take part as
+        parents. `check_payloads=True` hashes every payload; without it `payload_ok` is null.
+        """
+        made: Chains = import_module("batpak_analytics.proof.chains").Chains(
+            self._view, check_payloads=check_payloads, **filters
+        )
+        return made
+
+    def chain_summary(self, **filters: Any) -> ChainSummary:
+        """A lazy table with one row for each (entity, lane); `ChainSummary` describes its columns."""
+        made: ChainSummary = import_module("batpak_analytics.proof.chains").ChainSummary(self._view, **filters)
+        return made
+
+    def segments(self, *, payloads: bool = True, dtype_backend: str | None = None) -> Segments:
+        """A lazy table with one row for each segment file; `Segments` describes its columns."""
+        made: Segments = import_module("batpak_analytics.proof.segments").Segments(
+            self._view, payloads=payloads, dtype_backend=dtype_backend
+        )
+        return made
 
     def close(self) -> None:
         """Let go of descriptors. Maps live as long as something that was read from them."""

@@ -25,8 +25,9 @@ LAYERS: dict[str, set[str]] = {
     "arrow": {"errors", "model", "format", "kernels", "engine"},
     "graph": {"errors", "model", "format", "kernels", "engine", "arrow"},
     "frames": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph"},
-    "reader": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph", "frames"},
-    "cli": {"errors", "model", "data", "format", "kernels", "engine", "arrow", "graph", "frames", "reader"},
+    "proof": {"errors", "model", "format", "kernels", "engine", "arrow", "frames"},
+    "reader": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph", "frames", "proof"},
+    "cli": {"errors", "model", "data", "format", "kernels", "engine", "arrow", "graph", "frames", "proof", "reader"},
 }
 FACADES = {"__init__", "__main__"}  # the public names; only commands may go through them
 
@@ -46,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "arrow": {"numpy", "pyarrow"},
     "graph": {"numpy", "pyarrow"},
     "frames": {"numpy", "pyarrow", "pandas", "tqdm"},
+    "proof": {"numpy", "pyarrow", "pandas"},
     "reader": {"numpy", "pyarrow", "pandas"},
     "cli": {"numpy", "pyarrow", "pandas", "tqdm", "rich"},
 }

@@ -108,6 +108,11 @@ class Segment:
             row["correlation_id"] = np.void(event.correlation_id[::-1])
             row["entity_idx"], row["scope_idx"] = strings.index(event.entity), strings.index(event.scope)
             row["kind"], row["wall_ms"], row["clock"] = event.kind, event.position.wall_ms, event.position.clock
+            row["lane"], row["depth"] = event.position.lane, event.position.depth
+            if event.causation_id is not None:
+                row["causation_id"] = np.void(event.causation_id[::-1])
+            if event.hash_chain is not None:
+                row["prev_hash"] = np.void(event.hash_chain.prev_hash)
             row["event_hash"] = np.void(event.content_hash)
             row["offset"], row["length"] = offset, len(frame)
             row["global_sequence"] = self.first_sequence + index

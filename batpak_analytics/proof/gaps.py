@@ -1,0 +1,77 @@
+"""What stands between the committed events of a segment: batch markers, items never committed, damage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from batpak_analytics import kernels
+from batpak_analytics.engine.recovery import pieces
+from batpak_analytics.format.layout import (
+    FRAME_DTYPE,
+    FRAME_HEADER_SIZE,
+    FRAME_OK,
+    KIND_BATCH_BEGIN,
+    KIND_BATCH_COMMIT,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gaps:
+    """Frames outside the index rows of a segment, in file order, and the bytes that are no frame.
+
+    `before` is, for each frame, the number of index rows before it.
+    """
+
+    offsets: Any
+    lengths: Any
+    frames: Any
+    before: Any
+    lost_bytes: int
+
+    @property
+    def markers(self) -> Any:
+        """Which frames begin or commit a batch."""
+        return (self.frames["kind"] == KIND_BATCH_BEGIN) | (self.frames["kind"] == KIND_BATCH_COMMIT)
+
+    @property
+    def dead_bytes(self) -> int:
+        """Bytes of items that were never committed, of the BEGIN before them, and of what is no frame."""
+        if not len(self.frames):
+            return self.lost_bytes
+        dead = ~self.markers
+        begins = self.frames["kind"] == KIND_BATCH_BEGIN
+        followed = np.append(dead[1:] & (self.before[1:] == self.before[:-1]), False)
+        return self.lost_bytes + int(self.lengths[dead | (begins & followed)].sum(dtype=np.uint64))
+
+
+def read_gaps(segment: Any) -> Gaps:
+    """Walk the bytes of the frame region that no index row covers. Costs one look at each gap."""
+    rows = segment.rows
+    offsets = rows["offset"].astype(np.int64)
+    ends = offsets + rows["length"].astype(np.int64)
+    lows = np.concatenate([[segment.frames_start], ends])
+    highs = np.append(offsets, segment.frames_end)
+    at = np.flatnonzero(highs > lows)
+    places: list[tuple[int, int, int]] = []
+    lost = 0
+    for number in at.tolist():
+        low, high = int(lows[number]), int(highs[number])
+        found, lengths, stop, _ = kernels.walk_frames(segment.window(low, high), 0, high - low)
+        places += [(low + start, size, number) for start, size in zip(found.tolist(), lengths.tolist(), strict=True)]
+        lost += high - low - stop
+    return _parsed(segment, places, lost)
+
+
+def _parsed(segment: Any, places: list[tuple[int, int, int]], lost: int) -> Gaps:
+    table = np.array(places, np.int64).reshape(-1, 3)
+    offsets, lengths = table[:, 0].astype(np.uint64), table[:, 1].astype(np.uint32)
+    parts = [np.empty(0, FRAME_DTYPE)]
+    for run, buffer, low in pieces(segment.file, offsets, lengths):
+        parts.append(kernels.parse_frames(buffer, offsets[run] - np.uint64(low), lengths[run]))
+    frames = np.concatenate(parts)
+    good = (frames["status"] == FRAME_OK) & (lengths > FRAME_HEADER_SIZE)
+    lost += int(lengths[~good].sum(dtype=np.uint64))
+    return Gaps(offsets[good], lengths[good], frames[good], table[good, 2], lost)
