@@ -63,8 +63,13 @@ if TYPE_CHECKING:
     from batpak_analytics.payloads.default import event_payload as event_payload
     from batpak_analytics.payloads.default import upcast as upcast
     from batpak_analytics.payloads.registry import PayloadRegistry as PayloadRegistry
+    from batpak_analytics.proof.bridge import Bridge as Bridge
+    from batpak_analytics.proof.inclusion import InclusionProof as InclusionProof
+    from batpak_analytics.proof.inclusion import verify_inclusion as verify_inclusion
+    from batpak_analytics.proof.note import Checkpoint as Checkpoint
     from batpak_analytics.proof.read import read_chains as read_chains
     from batpak_analytics.proof.read import read_segments as read_segments
+    from batpak_analytics.proof.report import VerifyReport as VerifyReport
     from batpak_analytics.reader import Reader as Reader
     from batpak_analytics.reader import open_reader as open_reader
     from batpak_analytics.store.config import StoreConfig as StoreConfig
@@ -94,6 +99,11 @@ _HOMES = {
     "Ocel": "frames.ocel",
     "read_chains": "proof.read",
     "read_segments": "proof.read",
+    "verify_inclusion": "proof.inclusion",
+    "Bridge": "proof.bridge",
+    "Checkpoint": "proof.note",
+    "InclusionProof": "proof.inclusion",
+    "VerifyReport": "proof.report",
     "open_reader": "reader",
     "Reader": "reader",
     "Scan": "arrow.scan",
@@ -128,9 +138,10 @@ _ERRORS = (
     "LimitError", "CorruptError", "CorruptSegmentError", "CorruptFrameError", "CrcMismatchError",
     "SidecarCorruptError", "HiddenRangesCorruptError", "MarkerCorruptError", "KeysetCorruptError",
     "FutureVersionError", "EventNotFoundError", "PayloadEncryptedError", "PayloadUndecodableError",
-    "ViewExpiredError", "ResultTooLargeError", "MissingExtraError", "UnknownColumnError", "StoreLockedError",
-    "StoreNeedsRepairError", "StoreEncryptedError", "StoreClosedError", "AppendRefusedError", "AppendFrameError",
-    "ClockMismatchError", "FenceActiveError", "FenceEndedError", "WriteFailedError", "WaitTimeoutError",
+    "ViewExpiredError", "ResultTooLargeError", "AnchorError", "MissingExtraError", "UnknownColumnError",
+    "StoreLockedError", "StoreNeedsRepairError", "StoreEncryptedError", "StoreClosedError", "AppendRefusedError",
+    "AppendFrameError", "ClockMismatchError", "FenceActiveError", "FenceEndedError", "WriteFailedError",
+    "WaitTimeoutError",
     "PayloadDeclarationError", "PayloadRegistryError", "PayloadCollisionError", "UpcastChainError", "TypedDecodeError",
     "PayloadKindError", "PayloadVersionError", "UpcastError", "PayloadMismatchError", "BatpakWarning",
     "BatpakDamageWarning", "PerformanceWarning",

@@ -43,6 +43,7 @@
     │   ├── PayloadVersionError                        it was written by a newer version of the type
     │   ├── UpcastError                                a step is missing or failed, or its result does not fit
     │   └── PayloadMismatchError                       its bytes do not fit the type
+    ├── AnchorError               (ValueError)         a checkpoint or proof that is none, or that nobody vouches for
     ├── MissingExtraError         (ImportError)
     └── UnknownColumnError        (ValueError)
 
@@ -319,6 +320,10 @@ class UpcastError(TypedDecodeError):
 
 class PayloadMismatchError(TypedDecodeError):
     """The stored bytes do not fit the payload type (reference: DecodeFailure)."""
+
+
+class AnchorError(BatpakError, ValueError):
+    """A checkpoint, proof, bridge or leaf file that is none, that does not fit, or whose signature does not hold."""
 
 
 class MissingExtraError(BatpakError, ImportError):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from batpak_analytics.graph.correlations import Correlations
     from batpak_analytics.graph.nodes import CausalNodes
     from batpak_analytics.proof.chains import Chains, ChainSummary
+    from batpak_analytics.proof.report import VerifyReport
     from batpak_analytics.proof.segments import Segments
 
 OnDamage = Literal["report", "raise"]
@@ -241,6 +242,19 @@ class Reader(Queries):
             self._view, payloads=payloads, dtype_backend=dtype_backend
         )
         return made
+
+    def verify(
+        self, level: Literal["index", "frames", "full"] = "full", against: Any = None, **options: Any
+    ) -> VerifyReport:
+        """Check the history as far as `level` goes, and against an earlier checkpoint; `proof.verify` tells all.
+
+        `options` are `leaves`, `public_key`, `bridge`, `progress` and `known`. The report's `verdict` is `verified`,
+        `unanchored` or `broken`; its `rules()` say of each rule what it proved and what it leaves open.
+        """
+        report: VerifyReport = import_module("batpak_analytics.proof.verify").verify(
+            self._view, level, against, **options
+        )
+        return report
 
     def close(self) -> None:
         """Let go of descriptors. Maps live as long as something that was read from them."""

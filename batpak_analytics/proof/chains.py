@@ -206,7 +206,7 @@ class ChainSummary(LazyTable):
     --------
     >>> import batpak_analytics as bp
     >>> summary = bp.open_reader(bp.demo_store()).chain_summary().to_pandas()
-    >>> summary.loc[0, ["entity", "length", "verdict"]].tolist()
+    >>> summary[["entity", "length", "verdict"]].values.tolist()[0]
     ['batpak:store', 2, 'whole']
     """
 

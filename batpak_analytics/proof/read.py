@@ -22,7 +22,7 @@ def read_chains(path: Any, *, check_payloads: bool = False, on_damage: str = "re
     --------
     >>> import batpak_analytics as bp
     >>> bp.read_chains(bp.demo_store(), entity="player:alice")["link"].tolist()
-    ['root', 'linked']
+    ['root', 'linked', 'linked']
     """
     with opened(path, on_damage) as reader:
         frame: pd.DataFrame = Chains(reader.view, check_payloads=check_payloads, **filters).to_pandas()

@@ -38,6 +38,7 @@ def test_errors_carry_their_evidence_through_a_worker_process(kind: type[BatpakE
         ("FormatError", ValueError),
         ("EventNotFoundError", KeyError),
         ("ResultTooLargeError", MemoryError),
+        ("AnchorError", ValueError),
         ("MissingExtraError", ImportError),
         ("UnknownColumnError", ValueError),
     ],

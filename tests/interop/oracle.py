@@ -178,6 +178,14 @@ class Oracle:
         report: dict[str, float] = self._report("open", store)
         return report["open_seconds"]
 
+    def verify_chain(self, store: Path) -> dict[str, Any]:
+        """Seconds for open and `verify_chain`, and its report; raises `OracleRefused` where it cannot open the store.
+
+        Opening takes the store's lock: pass a copy.
+        """
+        report: dict[str, Any] = self._report("verify-chain", store)
+        return report
+
     @contextmanager
     def live(self, directory: Path, **options: int | str | Path) -> Iterator[subprocess.Popen[str]]:
         """An application that writes while the block runs; its stdout has one JSON line per stretch of work.

@@ -11,6 +11,7 @@
 //! verify DIR                                   what the engine's own check of hashes and links says
 //! compact DIR --strategy merge|retention|tombstone [--strike ENTITY]
 //! bench DIR                                    seconds for open, query and get
+//! verify-chain DIR                             the same, timed, with the read-only open before it
 //! bulk DIR --events N --segment-bytes N        [--payload-bytes N] [--entities N] [--batch N] [--seed N]
 //! graph DIR --events N --segment-bytes N       events that cause each other; [--entities N] [--roots PERCENT] [--seed N]
 //! open DIR                                     seconds for a read-only open
@@ -44,6 +45,7 @@ mod session;
 mod setup;
 mod typed;
 mod value;
+mod verify;
 
 use std::fmt;
 use std::io::{BufWriter, Write};
@@ -122,6 +124,7 @@ fn run() -> Result<(), Failure> {
             print(&replay::run(&directory, &args.required::<PathBuf>("script")?)?)
         }
         "verify" => print(&maintain::verify(&args.directory()?)?),
+        "verify-chain" => print(&verify::verify(&args.directory()?)?),
         "bench" => print(&maintain::bench(&args.directory()?)?),
         "bulk" => bulk_command(&mut args),
         "graph" => graph_command(&mut args),
