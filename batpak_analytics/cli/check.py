@@ -20,7 +20,7 @@ def check(arguments: argparse.Namespace) -> int:
     """Verify the store, list what was found, and return 0 (sound) or 1 (findings)."""
     with bp.open_reader(arguments.path) as reader:
         with tqdm(unit=" frames", unit_scale=True, leave=False, disable=None, delay=0.5) as bar:
-            findings = reader.check(progress=lambda done, of: _move(bar, done, of))
+            findings = reader.check(progress=lambda done, of: move(bar, done, of))
         segments, events = len(reader.view.segments), reader.view.event_count
     serious = [finding for finding in findings if finding.severity != "info"]
     if findings:
@@ -30,7 +30,8 @@ def check(arguments: argparse.Namespace) -> int:
     return FINDINGS if serious else OK
 
 
-def _move(bar: Any, done: int, of: int) -> None:
+def move(bar: Any, done: int, of: int) -> None:
+    """Bring a bar to where the work is."""
     bar.total = of
     bar.update(done - bar.n)
 

@@ -21,6 +21,7 @@ from batpak_analytics.errors import BatpakError
 OK, FINDINGS, FAILED = 0, 1, 2
 INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 + the signal's number, as a shell reports them
 
+LEVELS = ("index", "frames", "full")
 PAYLOAD_MODES = ("columns", "struct", "json", "binary", "none")
 
 EXAMPLES = """\
@@ -33,6 +34,7 @@ examples:
   batpak export data/store events.csv --since 2026-03-01T00:00:00Z --columns global_sequence,entity,payload
   batpak why    data/store 391124e8               what led to an event, and what it led to
   batpak check  data/store                        CRC of every frame and footer; exit code 0, 1 or 2
+  batpak verify data/store                        links, clocks, batches, payload hashes; what that proves
 
 A store is the directory in which a Rust application keeps its *.fbat files. It is opened without a lock and
 nothing is ever written into it, so reading while the application runs is safe.
@@ -80,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_why(commands)
     _add_check(commands)
+    _add_verify(commands)
+    _add_checkpoint(commands)
+    _add_chain(commands)
     return parser
 
 
@@ -172,6 +177,71 @@ def _add_check(commands: Any) -> None:
         _run("check", "check"),
     )
     _add_path(check)
+
+
+def _add_verify(commands: Any) -> None:
+    verify = _command(
+        commands,
+        "verify",
+        "is the history whole, and the one that a checkpoint was made of?",
+        "Checks links, clocks, sequences, batches, headers and payload hashes besides every CRC, and says of each\n"
+        "rule what it leaves open. The verdict is verified, unanchored or broken; only a checkpoint can make it\n"
+        "verified, because the hashes of batpak cover payloads and nothing else.\n\n"
+        "examples:\n"
+        "  batpak verify data/store\n"
+        "  batpak verify data/store --against store.checkpoint --leaves store.leaves\n\n"
+        "exit code:\n"
+        "  0  nothing contradicts itself or the checkpoint (notes marked 'info' do not count)\n"
+        "  1  there are findings\n"
+        "  2  the store, or the checkpoint, could not be read or trusted",
+        _run("integrity", "verify"),
+    )
+    _add_path(verify)
+    add = verify.add_argument
+    add("--against", metavar="CHECKPOINT", help="an earlier checkpoint of the store")
+    add("--leaves", metavar="FILE", help="its leaf hashes, to name the first event that differs")
+    add("--public-key", metavar="PEM", help="the Ed25519 key that has to have signed it")
+    add("--bridge", metavar="FILE", help="what a compaction wrote after it; needs --public-key")
+    add("--level", choices=LEVELS, default="full", help="how deep to look (default full)")
+    add("--known", metavar="FILE", help="leave out sealed segments listed there and unchanged; updated after")
+    add("--json", action="store_true", help="print the report as JSON")
+
+
+def _add_checkpoint(commands: Any) -> None:
+    checkpoint = _command(
+        commands,
+        "checkpoint",
+        "write down the state of a store, to hold it against later",
+        "Writes a small text: how many events there are and the root of a Merkle tree over them. Keep it where\n"
+        "nobody who can write the store can write. A broken store gets none.\n\n"
+        "example:\n"
+        "  batpak checkpoint data/store store.checkpoint --leaves store.leaves",
+        _run("integrity", "checkpoint"),
+    )
+    _add_path(checkpoint)
+    add = checkpoint.add_argument
+    add("out", metavar="OUT", help="file to write, outside the store")
+    add("--leaves", metavar="FILE", help="also write the leaf hashes, 48 bytes an event")
+    add("--key", metavar="PEM", help="an Ed25519 private key to sign with")
+    add("--origin", metavar="NAME", help="names the store, such as example.com/orders (default: its first event's id)")
+    add("--level", choices=LEVELS, default="full", help="how deep to look before (default full)")
+
+
+def _add_chain(commands: Any) -> None:
+    chain = _command(
+        commands,
+        "chain",
+        "the hash chains of an entity, event by event",
+        "Prints every event with its link to the one before, and a verdict for each lane. The exit code is 1 where\n"
+        "a chain has gaps or is broken.\n\n"
+        "example:\n"
+        "  batpak chain data/store order:1 --payloads",
+        _run("integrity", "chain"),
+    )
+    _add_path(chain)
+    chain.add_argument("entity", metavar="ENTITY", help="this entity, and those under it: order also takes order:7")
+    chain.add_argument("--lane", type=_count, metavar="N", help="this lane only")
+    chain.add_argument("--payloads", action="store_true", help="hash every payload too")
 
 
 def _command(
