@@ -32,6 +32,8 @@ LIMITS = (
     Limit("store-get", "reference-get", 20, "the reference"),
     Limit("causes", "reference-read-only", 1 / 8, "the reference"),
     Limit("causal-nodes", "reference-read-only", 1 / 8, "the reference"),
+    Limit("chains", "reference-read-only-open", 1 / 5, "the reference's open"),
+    Limit("verify", "reference-verify", 1 / 4, "the reference's `verify_chain`"),
     Limit("many-segments", "one-segment", 3, "one segment"),
 )
 

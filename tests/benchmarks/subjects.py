@@ -12,6 +12,7 @@ from tests.benchmarks.limits import memory_verdict
 from tests.benchmarks.memory import Streamed, stream
 from tests.benchmarks.passes import pass_cases
 from tests.benchmarks.peers import peer_cases
+from tests.benchmarks.proving import Reference, proving_cases
 from tests.benchmarks.queries import query_cases
 from tests.benchmarks.reading import reading_cases, scan_case
 from tests.benchmarks.report import NONE, Line, Section, timing_line, timing_lines
@@ -22,7 +23,7 @@ from tests.benchmarks.stores import (
     segment_bytes,
     segment_files,
 )
-from tests.benchmarks.timing import measure
+from tests.benchmarks.timing import Case, measure
 from tests.benchmarks.writing import MOST_EVENTS, TABLE_ROWS, opening_cases, writing_cases
 
 PAYLOADS = ((60, 4), (600, 5), (6000, 25))
@@ -192,6 +193,25 @@ def graph(plan: Plan) -> list[Section]:
     return sections
 
 
+def proving(plan: Plan) -> list[Section]:
+    """Links, verification and anchors: beside the reference on the main store, and on growing ones."""
+    if not plan.wants("proving"):
+        return []
+    cases = [*proving_cases(plan.main, plan.events), *Reference(plan.stores, plan.main, plan.events).cases()]
+    sections = [_proving(f"Integrity, {_extent(plan.main, plan.events)}", cases, plan, plan.events)]
+    for events in (plan.events // 4, plan.events // 2, *([2 * plan.events] if plan.long else [])):
+        store = plan.stores.everyday(events)
+        title = f"The same, {_extent(store, events)}"
+        sections.append(_proving(title, proving_cases(store, events), plan, events))
+    return sections
+
+
+def _proving(title: str, cases: list[Case], plan: Plan, events: int) -> Section:
+    timings = measure(cases, plan.repeat)
+    seconds = {name: timing.seconds for name, timing in timings.items()}
+    return Section(title, timing_lines(timings.values(), seconds, events))
+
+
 SUBJECTS: tuple[Callable[[Plan], list[Section]], ...] = (
-    *(main_store, memory, growth, payloads, segments, writing, queries, holding, graph),
-)
+    main_store, memory, growth, payloads, segments, writing, queries, holding, graph, proving,
+)  # fmt: skip

@@ -274,8 +274,16 @@ def fuzz_graph(random: Random, number: int) -> None:
     kernels.measure_forest(np.array(places, np.int32))
 
 
+def fuzz_hashes(random: Random, number: int) -> None:
+    """Spans that lie in a buffer, at its edges and far from it."""
+    data = exact(random.randbytes(random.choice([0, 1, 63, 64, 65, 1023, 1024, 1100])))
+    starts = [place & (2**63 - 1) for place in anywhere(random, len(data), 20)]
+    sizes = [place & (2**63 - 1) for place in anywhere(random, len(data), 20)]
+    kernels.hash_spans(data, starts, sizes, random.choice([-1, 0, 255]))
+
+
 ROUNDS: list[Callable[[Random, int], None]] = [
-    fuzz_frames, fuzz_payloads, fuzz_segments, fuzz_noise, fuzz_writing, fuzz_graph,
+    fuzz_frames, fuzz_payloads, fuzz_segments, fuzz_noise, fuzz_writing, fuzz_graph, fuzz_hashes,
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ import batpak_analytics as bp
 from batpak_analytics.errors import AnchorError, EventNotFoundError
 from batpak_analytics.format.layout import IDEMPOTENCY_NAME, MMAP_INDEX_NAME
 from batpak_analytics.model import HashChain
+from batpak_analytics.proof import gaps
 from batpak_analytics.proof import verify as verify_module
 from batpak_analytics.proof.leaves import LeafFile
 from batpak_analytics.proof.merkle import leaf_hash, root_of
@@ -292,6 +293,20 @@ def test_batches_are_held_against_their_markers(tmp_path: Path) -> None:
     other = batch(0, 3, 3)
     other[0], other[-1] = begin(7, 3, at_us=other[0].timestamp_us), commit(7, at_us=other[-1].timestamp_us)
     assert "batch-id" in rules_of(write_store(tmp_path / "e", [Segment(1, other)]))
+
+
+def test_many_gaps_are_walked_as_few_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The one walk over all frames finds what a look at each gap finds, in every segment of every fixture."""
+    sound = [event for n in range(0, 300, 3) for event in batch(n, 3, 3)]
+    write_store(tmp_path / "sound", [Segment(1, sound), Segment(2, sound[:-1], footer=False)])
+    for store in [*STORES, tmp_path / "sound"]:
+        for segment in bp.open_reader(store).view.segments:
+            found = []
+            for few in (-1, 10**9):
+                monkeypatch.setattr(gaps, "FEW_GAPS", few)
+                one = gaps.read_gaps(segment)
+                found.append((one.offsets.tolist(), one.before.tolist(), one.frames.tobytes(), one.lost_bytes))
+            assert found[0] == found[1]
 
 
 def test_a_damaged_sidecar_is_found(tmp_path: Path) -> None:
