@@ -12,12 +12,14 @@ from batpak_analytics.format.layout import KIND_BATCH_BEGIN
 from batpak_analytics.proof.by_frame import NO_TIME
 from batpak_analytics.proof.by_index import COMPARE
 from batpak_analytics.proof.faults import Fault
-from batpak_analytics.proof.gaps import Gaps, read_gaps
+from batpak_analytics.proof.gaps import NO_GAPS, Gaps, read_gaps
 
 
 def check_batches(segment: Any, timestamps: Any) -> tuple[int, list[Fault]]:
     """(how many batches the segment has, what is wrong with them); `timestamps` are those of its rows."""
     gaps = read_gaps(segment)
+    if gaps is NO_GAPS:  # nearly always, where no batch was appended
+        return 0, []
     markers = np.flatnonzero(gaps.markers)
     begins = gaps.frames["kind"][markers] == KIND_BATCH_BEGIN
     return int(begins.sum()), list(_faults(segment, gaps, markers, begins, timestamps))
