@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization as pem
+from cryptography.hazmat.primitives.asymmetric import ed25519 as ED
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batpak_analytics.errors import AnchorError
+from batpak_analytics.errors import AnchorError, MissingExtraError
 from batpak_analytics.proof import signing
 from batpak_analytics.proof.note import LEAF_RULE, Checkpoint, Note, outside, parse_note
 
-ED = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
 KEY = bytes(range(32))
 PUBLIC = ED.Ed25519PrivateKey.from_private_bytes(KEY).public_key()
 
@@ -29,8 +32,6 @@ PETER_PUBLIC = "ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 
 
 def test_the_published_note_verifies() -> None:
-    import base64
-
     raw = base64.b64decode(PETER_PUBLIC)
     assert raw[0] == signing.ED25519
     note = parse_note(NOTE)
@@ -53,8 +54,6 @@ def test_a_checkpoint_reads_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_key_may_be_bytes_an_object_or_a_pem_file(tmp_path: Path) -> None:
-    from cryptography.hazmat.primitives import serialization as pem
-
     private = ED.Ed25519PrivateKey.from_private_bytes(KEY)
     secret, public = tmp_path / "secret.pem", tmp_path / "public.pem"
     secret.write_bytes(private.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption()))
@@ -113,3 +112,14 @@ def test_nothing_is_written_into_the_store(tmp_path: Path) -> None:
         with pytest.raises(AnchorError, match="lies in the store"):
             outside(str(tmp_path / "store"), path)
     assert outside(str(tmp_path / "store"), tmp_path / "note") == tmp_path / "note"
+
+
+def test_without_the_extra_only_signatures_are_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    signed = Checkpoint("o", 0, bytes(32)).signed(KEY)
+    for name in [name for name in sys.modules if name.split(".")[0] == "cryptography"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    assert Checkpoint.parse(str(signed)) == signed
+    for call in (lambda: signed.signed(KEY), lambda: signed.note.signer(bytes(32))):
+        with pytest.raises(MissingExtraError, match=r"batpak-analytics\[crypto\]"):
+            call()

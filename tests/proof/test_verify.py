@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import batpak_analytics as bp
 from batpak_analytics.errors import AnchorError, EventNotFoundError
@@ -83,9 +84,6 @@ def test_hidden_events_are_leaves() -> None:
 
 
 def test_a_signature_is_checked_and_named(tmp_path: Path) -> None:
-    pytest.importorskip("cryptography")
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     key, other = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
     reader = bp.open_reader(FIXTURES / "segments")
     path = reader.verify().checkpoint(key=key, origin="example.com/segments").save(tmp_path / "note")
@@ -190,9 +188,6 @@ def test_a_proof_of_something_else_is_refused(tmp_path: Path) -> None:
 
 # -- bridges ----------------------------------------------------------------------------------------------
 def test_a_bridge_counts_only_with_its_signature(tmp_path: Path) -> None:
-    pytest.importorskip("cryptography")
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     key = Ed25519PrivateKey.from_private_bytes(bytes(32))
     old = bp.open_reader(FIXTURES / "segments").verify("index").checkpoint(key=key)
     compacted = bp.open_reader(FIXTURES / "retention")  # stands for what is left of it
