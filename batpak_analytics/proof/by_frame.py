@@ -8,21 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from batpak_analytics import kernels
-from batpak_analytics.arrow.contradictions import StringTable, contradictions
-from batpak_analytics.arrow.windows import Window, windows
-from batpak_analytics.format.layout import FRAME_CRC, FRAME_OK, FooterState
-from batpak_analytics.format.rows import Source
+from batpak_analytics.arrow.contradictions import contradictions
+from batpak_analytics.arrow.windows import Window
+from batpak_analytics.format.layout import FRAME_CRC, FRAME_OK
 from batpak_analytics.proof.by_index import COMPARE
 from batpak_analytics.proof.faults import MOST_OF_A_RULE, Fault
-from batpak_analytics.proof.frames import same_hashes, stored_hashes
+from batpak_analytics.proof.frames import payload_hashes, same_hashes, stored_hashes, take_rows
 
 NO_TIME = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checked:
-    """What the frames of some rows showed: their faults, how many more there are, and the time of each."""
+    """What the frames of some rows showed: their faults, and the timestamp of each."""
 
     faults: list[Fault]
     timestamps: Any
@@ -32,14 +30,7 @@ def check_rows(segment: Any, rows: slice, *, payloads: bool) -> Checked:
     """Check the frames of some rows of a segment. Safe to call from several threads."""
     faults: list[Fault] = []
     times = [np.empty(0, np.int64)]
-    strings = None
-    if segment.footer_state == FooterState.TRUSTED:  # other rows were made from these very frames
-        table = StringTable.of(segment.strings)
-        strings = (table.text, table.bounds)
-    for window in windows(segment, rows):
-        taken = kernels.take_frames(
-            [Source(window.buffer, window.start, segment.rows, window.rows, strings)], payloads=payloads, keep=True
-        )
+    for window, taken in take_rows(segment, rows, payloads=payloads, keep=True):
         assert taken.frames is not None
         ok = taken.status == FRAME_OK
         times.append(np.where(ok, taken.frames["timestamp_us"], NO_TIME))
@@ -92,7 +83,7 @@ def _headers(segment: Any, window: Window, frames: Any, ok: Any) -> Iterator[Fau
 
 
 def _payloads(segment: Any, window: Window, taken: Any, ok: Any) -> Iterator[Fault]:
-    hashes = kernels.hash_spans(taken.data, taken.bounds[:-1], np.diff(taken.bounds))
+    hashes = payload_hashes(taken)
     own = stored_hashes(taken.frames, "event_hash")
     for at in np.flatnonzero(ok & ~same_hashes(hashes, own)).tolist():
         meaning = "the stored payload is not the one that the event hash was made of"

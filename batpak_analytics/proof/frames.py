@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from batpak_analytics import kernels
 from batpak_analytics.arrow.contradictions import StringTable
-from batpak_analytics.arrow.windows import windows
-from batpak_analytics.format.gather import row_count
+from batpak_analytics.arrow.windows import Window, windows
 from batpak_analytics.format.layout import FRAME_OK, HASH_SIZE, FooterState
 from batpak_analytics.format.rows import Source, Taken
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Frames:
-    """Frames of rows `[first, first + count)` of a segment. `hashes` are those of the payloads, where they were asked
-    for; `ok` is False where the frame could not be read.
+def take_rows(segment: Any, rows: Any, *, payloads: bool, keep: bool) -> Iterator[tuple[Window, Taken]]:
+    """The frames of ascending row numbers of a segment, or of a slice of them, window by window.
+
+    Each is compared with its row where the row is a footer's; other rows were made from these very frames.
     """
-
-    first: int
-    taken: Taken
-    hashes: Any
-
-    @property
-    def ok(self) -> Any:
-        """Which frames are sound."""
-        return self.taken.status == FRAME_OK
-
-
-def read_frames(segment: Any, rows: slice, *, payloads: bool, keep: bool = True) -> Iterator[Frames]:
-    """The frames of some rows of a segment, window by window."""
     strings = None
-    if segment.footer_state == FooterState.TRUSTED:  # other rows were made from these very frames
+    if segment.footer_state == FooterState.TRUSTED:
         table = StringTable.of(segment.strings)
         strings = (table.text, table.bounds)
     for window in windows(segment, rows):
         source = Source(window.buffer, window.start, segment.rows, window.rows, strings)
-        taken = kernels.take_frames([source], payloads=payloads, keep=keep)
-        hashes = kernels.hash_spans(taken.data, taken.bounds[:-1], np.diff(taken.bounds)) if payloads else None
-        yield Frames(window.row(0) if row_count(window.rows) else rows.start, taken, hashes)
+        yield window, kernels.take_frames([source], payloads=payloads, keep=keep)
+
+
+def payload_hashes(taken: Taken) -> Any:
+    """BLAKE3 of each payload that was taken, as an `(n, 32)` array."""
+    return kernels.hash_spans(taken.data, taken.bounds[:-1], np.diff(taken.bounds))
 
 
 def payloads_ok(segment: Any, rows: Any) -> Any:
@@ -50,16 +38,11 @@ def payloads_ok(segment: Any, rows: Any) -> Any:
 
     False too where the frame is damaged: what cannot be read cannot be confirmed.
     """
-    found = np.zeros(len(rows), bool)
-    at = 0
-    for window in windows(segment, rows):
-        taken = kernels.take_frames([Source(window.buffer, window.start, segment.rows, window.rows)])
-        hashes = kernels.hash_spans(taken.data, taken.bounds[:-1], np.diff(taken.bounds))
-        same = same_hashes(hashes, stored_hashes(segment.rows[window.rows], "event_hash"))
-        count = len(same)
-        found[at : at + count] = same & (taken.status == FRAME_OK)
-        at += count
-    return found
+    parts = [np.zeros(0, bool)]
+    for window, taken in take_rows(segment, rows, payloads=True, keep=False):
+        same = same_hashes(payload_hashes(taken), stored_hashes(segment.rows[window.rows], "event_hash"))
+        parts.append(same & (taken.status == FRAME_OK))
+    return np.concatenate(parts)
 
 
 def stored_hashes(rows: Any, name: str) -> Any:

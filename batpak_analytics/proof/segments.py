@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from batpak_analytics.arrow.schema import LABEL, WALL_TIME
 from batpak_analytics.engine.parallel import in_order
-from batpak_analytics.format.layout import I64_MAX
-from batpak_analytics.proof.frames import read_frames
+from batpak_analytics.format.layout import FRAME_OK, I64_MAX
+from batpak_analytics.proof.frames import take_rows
 from batpak_analytics.proof.gaps import read_gaps
 from batpak_analytics.proof.table import LazyTable
 
@@ -115,10 +115,10 @@ class Segments(LazyTable):
         def count(first: int) -> int:
             total = 0
             rows = slice(first, min(first + ROWS_AT_ONCE, len(segment.rows)))
-            for part in read_frames(segment, rows, payloads=False):
-                sizes = part.taken.frames["payload_count"].astype(np.uint64)  # type: ignore[index]
-                there = ~segment.excluded[part.first : part.first + len(sizes)]
-                total += int(sizes[there & part.ok].sum(dtype=np.uint64))
+            for window, taken in take_rows(segment, rows, payloads=False, keep=True):
+                assert taken.frames is not None
+                shown = ~segment.excluded[window.rows] & (taken.status == FRAME_OK)
+                total += int(taken.frames["payload_count"][shown].sum(dtype=np.uint64))
             return total
 
         return sum(in_order(count, range(0, len(segment.rows), ROWS_AT_ONCE)))
