@@ -20,7 +20,7 @@ from batpak_analytics.proof.rows import AllRows
 from batpak_analytics.proof.table import LazyTable
 
 FROM_SCAN = ("entity", "lane", "clock", "global_sequence", "event_id", "event_hash", "prev_hash")
-PLACE = ("segment_id", "offset")
+PLACE = ("segment_id", "offset", "event_id")
 CHAINS_SCHEMA = pa.schema(
     [
         ("entity", LABEL),
@@ -63,7 +63,7 @@ class ChainIndex:
     starts: Any
     links: Links
     event_id: Any
-    positions: dict[int, int]
+    positions: dict[int, list[int]]
     shown: Any
 
     @classmethod
@@ -73,22 +73,52 @@ class ChainIndex:
             found = view.cache.get("chain-index")
             if found is None:
                 rows = AllRows.of(view)
-                positions = {segment.segment_id: at for at, segment in enumerate(view.segments)}
+                positions: dict[int, list[int]] = {}
+                for at, segment in enumerate(view.segments):
+                    positions.setdefault(segment.segment_id, []).append(at)
                 links = find_links(rows)
                 found = cls(rows.starts, links, rows.columns["event_id"], positions, ~rows.excluded)
                 view.cache["chain-index"] = found
         index: ChainIndex = found
         return index
 
-    def rows(self, view: Any, batch: pa.RecordBatch) -> Iterator[tuple[int, slice, Any]]:
+    def rows(self, view: Any, batch: pa.RecordBatch) -> Iterator[tuple[int, Any, Any]]:
         """(position of the segment, places in the batch, row numbers there) for each run of one segment."""
         ids = batch.column("segment_id").to_numpy()
         offsets = batch.column("offset").to_numpy()
         edges = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
         for low, high in pairwise(edges):
-            if low < high:
-                at = self.positions[int(ids[low])]
+            candidates = self.positions[int(ids[low])] if low < high else []
+            if len(candidates) == 1:
+                (at,) = candidates
                 yield at, slice(low, high), np.searchsorted(view.segments[at].rows["offset"], offsets[low:high])
+            elif candidates:
+                event_ids = fixed_bytes_of(batch.column("event_id").slice(low, high - low))
+                yield from self._of_several(view, candidates, low, offsets[low:high], event_ids)
+
+    def _of_several(
+        self, view: Any, candidates: list[int], low: int, offsets: Any, event_ids: Any
+    ) -> Iterator[tuple[int, Any, Any]]:
+        """The same where files share a number, as while a compaction is cut short: ids tell them apart."""
+        left = np.ones(len(offsets), bool)
+        for at in candidates:
+            segment, start = view.segments[at], int(self.starts[at])
+            if not len(segment.rows):
+                continue
+            rows = np.minimum(np.searchsorted(segment.rows["offset"], offsets), len(segment.rows) - 1)
+            same = (self.event_id[start + rows] == event_ids).all(axis=1) & (segment.rows["offset"][rows] == offsets)
+            mine = np.flatnonzero(left & same & self.shown[start + rows])
+            left[mine] = False
+            if len(mine):
+                yield at, low + mine, rows[mine]
+
+
+def fixed_bytes_of(column: Any) -> Any:
+    """A `fixed_size_binary(16)` column without nulls as an `(n, 16)` array."""
+    _, data = column.buffers()
+    width = column.type.byte_width
+    whole = np.frombuffer(data, np.uint8)
+    return whole[column.offset * width : (column.offset + len(column)) * width].reshape(-1, width)
 
 
 class Chains(LazyTable):
@@ -135,7 +165,7 @@ class Chains(LazyTable):
     def __init__(self, view: Any, *, check_payloads: bool = False, **filters: Any) -> None:
         super().__init__(view, ids=filters.get("ids", "hex"), dtype_backend=filters.get("dtype_backend"))
         self._check = bool(check_payloads)
-        self._scan = scan_of(view, "chains", [*FROM_SCAN, *PLACE], filters)
+        self._scan = scan_of(view, "chains", list(dict.fromkeys([*FROM_SCAN, *PLACE])), filters)
 
     def count(self) -> int:
         """How many rows there are; costs no link."""

@@ -19,9 +19,10 @@ from batpak_analytics.proof.chains import CHAINS_SCHEMA, SUMMARY_SCHEMA, Chains,
 from batpak_analytics.proof.links import LINK_NAMES
 from batpak_analytics.proof.segments import SEGMENTS_SCHEMA, Segments
 from tests.conftest import FIXTURES
+from tests.engine.building import Segment
 from tests.interop.rows import read_rows
 from tests.proof.brute import brute_links, every_row
-from tests.proof.histories import random_history
+from tests.proof.histories import random_events, random_history
 
 STORES = sorted(path for path in FIXTURES.iterdir() if path.is_dir())
 COMPARED = ("entity", "lane", "clock", "global_sequence", "event_id", "event_hash", "prev_hash", "link", "parent_id")
@@ -112,6 +113,16 @@ def test_filters_choose_rows_and_change_no_link() -> None:
             assert [row["event_id"] for row in found] == [one.hex() for one in chosen]
             assert all(row == whole[row["event_id"]] for row in found)
             assert reader.chains(**filters).count() == len(found)
+
+
+def test_two_files_of_one_number_are_told_apart(tmp_path: Path) -> None:
+    """While a compaction is cut short, or after somebody copied a file; offsets alone would mix them up."""
+    events = random_events(Random(5), 40)
+    Segment(1, events[:20]).write(tmp_path)
+    Segment(1, events[20:], first_sequence=20).write(tmp_path, "1.fbat")
+    Segment(2, events[5:9], first_sequence=40).write(tmp_path)  # a second copy of some
+    assert len({segment.segment_id for segment in bp.open_reader(tmp_path).view.segments}) == 2
+    compare(tmp_path)
 
 
 def test_payloads_are_checked_only_on_request() -> None:
