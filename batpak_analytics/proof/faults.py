@@ -47,11 +47,18 @@ class Faults:
         self.listed: list[Fault] = []
         self.counted: Counter[str] = Counter()
         self.severities: Counter[str] = Counter()
+        self.serious: Counter[str] = Counter()
+        """Errors and warnings by rule, those that are not listed included."""
+        self.segments: set[int | None] = set()
+        """Segments that have any."""
 
     def add(self, fault: Fault) -> None:
         """List one, or only count it where its rule has very many."""
         self.counted[fault.rule] += 1
         self.severities[fault.severity] += 1
+        if fault.severity != "info":
+            self.serious[fault.rule] += 1
+            self.segments.add(fault.segment)
         if self.counted[fault.rule] <= MOST_OF_A_RULE:
             self.listed.append(fault)
 

@@ -215,7 +215,7 @@ class VerifyReport:
         """A record of the sealed segments that this run, or those before it, found sound; for `verify(known=...)`."""
         if self.level == "index":
             return Known()
-        faulty = {fault.segment for fault in self.faults.listed if fault.severity != "info"}
+        faulty = self.faults.segments
         seen = {
             segment.name: fingerprint(segment) for segment in self.view.segments if segment.segment_id not in faulty
         }

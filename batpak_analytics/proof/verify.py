@@ -188,13 +188,10 @@ class _Run:
         if anchored is not None:
             self._note("anchor", anchored.checkpoint.size, anchored.faults)
         failed: Counter[str] = Counter()
-        worst: dict[str, str] = {}
-        for fault in self.faults.listed:
-            rule = home_of(fault.rule)
-            if fault.severity != "info":
-                failed[rule] += 1
-                if worst.get(rule) != FAILS:
-                    worst[rule] = FAILS if fault.severity == "error" else IN_DOUBT
+        for name, count in self.faults.serious.items():
+            failed[home_of(name)] += count
+        worst = {name: IN_DOUBT for name in failed}
+        worst |= {home_of(fault.rule): FAILS for fault in self.faults.listed if fault.severity == "error"}
         outcomes = tuple(self._outcome(rule, worst.get(rule.name), failed[rule.name], anchored) for rule in RULES)
         names = tuple(segment.name for segment in self.unread)
         report = VerifyReport(self.view, self.level, outcomes, self.faults, anchored, names, self.rows)

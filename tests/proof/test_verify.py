@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -17,7 +18,7 @@ import batpak_analytics as bp
 from batpak_analytics.errors import AnchorError, EventNotFoundError
 from batpak_analytics.format.layout import IDEMPOTENCY_NAME, MMAP_INDEX_NAME
 from batpak_analytics.model import HashChain
-from batpak_analytics.proof import gaps
+from batpak_analytics.proof import faults, gaps
 from batpak_analytics.proof import verify as verify_module
 from batpak_analytics.proof.leaves import LeafFile
 from batpak_analytics.proof.merkle import leaf_hash, root_of
@@ -355,6 +356,22 @@ def test_a_segment_with_faults_is_never_known(tmp_path: Path) -> None:
     assert path.name not in bp.open_reader(store).verify("frames").known().segments
 
 
+def test_a_segment_whose_faults_are_too_many_to_list_is_not_known_either(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(faults, "MOST_OF_A_RULE", 1)
+    victim = Victim(FIXTURES / "segments", tmp_path / "store")
+    places = [victim.middle(n) for n in range(12)]
+    for place in places:
+        victim.put(place, replace(victim.event(place), payload=b"\x01"))
+    victim.save()
+    report = bp.open_reader(victim.path).verify()
+    assert len([one for one in report.faults.listed if one.rule == "payload-hash"]) == 1
+    assert {one.rule.name: one.failed for one in report.outcomes}["payload"] == len(places)
+    names = {victim.segments[place[0]].path.name for place in places}
+    assert len(names) > 1 and not names & set(report.known().segments)
+
+
 def test_what_is_no_record_is_refused(tmp_path: Path) -> None:
     for text in ("", "{}", "[]", '{"format": "other", "segments": {}}', '{"format": "batpak-analytics/known@v1"}'):
         (tmp_path / "known").write_text(text)
@@ -421,3 +438,25 @@ def test_the_page_explains_every_rule_and_no_other() -> None:
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
     expected = [(f"`{rule.name}`", "" if rule.name == "anchor" else rule.level) for rule in RULES]
     assert [(row[0], row[1]) for row in rows] == expected
+
+
+def test_what_our_own_engine_writes_contradicts_itself_nowhere(tmp_path: Path) -> None:
+    """Single appends, batches, tables, fences of both ends, lanes and rotations."""
+    config = bp.StoreConfig(segment_max_bytes=4_000)
+    for number in range(3):
+        with bp.Store.open(tmp_path / "store", config=config) as store:
+            for n in range(20):
+                store.append(f"order:{n % 3}", "shop", 0x1001, {"n": n}, lane=n % 2)
+            store.append_batch([bp.BatchItem("order:1", "shop", 0x1002, {"n": n}) for n in range(5)])
+            columns = {"entity": ["order:1", "order:2"] * 4, "n": list(range(8))}
+            store.append_frame(pd.DataFrame(columns), entity=bp.column("entity"), scope="shop", kind=0x1003)
+            with store.begin_fence() as fence:
+                fence.submit("order:2", "shop", 0x1001, {"kept": number})
+            cancelled = store.begin_fence()
+            cancelled.submit("order:2", "shop", 0x1001, {"kept": False})
+            cancelled.cancel()
+            store.append("order:2", "shop", 0x1001, {"n": -1})
+        report = bp.open_reader(tmp_path / "store").verify()
+        assert not found_by(report), report.faults.listed
+        links = bp.read_chains(tmp_path / "store", check_payloads=True)
+        assert set(links["link"]) == {"root", "linked", "parent_hidden"} and links["payload_ok"].all()
