@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Callable, Mapping
 from html import escape
 from importlib import import_module
@@ -16,6 +15,7 @@ from batpak_analytics.engine import check as frame_check
 from batpak_analytics.engine import ids
 from batpak_analytics.engine.filesystem import DescriptorCache
 from batpak_analytics.engine.ids import Place
+from batpak_analytics.engine.point_read import EventId
 from batpak_analytics.engine.queries import Queries
 from batpak_analytics.engine.snapshot import Snapshot
 from batpak_analytics.engine.view import View, build_view, require_directory

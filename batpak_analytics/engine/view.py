@@ -274,14 +274,6 @@ def _member(stretch: StretchRows, at: int) -> SegmentRows:
     )  # fmt: skip
 
 
-def segment_of(stretch: Stretch, row: int) -> tuple[SegmentRows, int]:
-    """The segment of a row, and which row of that it is."""
-    if isinstance(stretch, SegmentRows):
-        return stretch, row
-    at = stretch.scan.member_of(row)
-    return _member(stretch, at), row - stretch.scan.rows_of(at).start
-
-
 def _forget(scans: dict[tuple[Any, ...], Any], listing: Listing, found: list[AnyScan]) -> None:
     """Drop cached scans of files that are no longer part of the store, so that their maps can be released."""
     single = [one for one in found if not isinstance(one, StretchScan)]

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from batpak_analytics.arrow.scan import Scan, findings_by_severity
+from batpak_analytics.arrow.scan import findings_by_severity
 from batpak_analytics.arrow.schema import is_hash, is_id, is_kind
 from batpak_analytics.engine.parallel import in_order
 from batpak_analytics.frames.categories import category, named_kinds

@@ -41,8 +41,8 @@ def timestamps(links: Links, places: Places | None) -> Times:
     times = Times(np.zeros(links.count, np.int64), np.zeros(links.count, bool))
     masks = links.selection.masks if places is None else links.marked(places)
     counts = tuple(
-        len(segment.rows) if mask is None else int(np.count_nonzero(mask))
-        for segment, mask in zip(links.view.segments, masks, strict=True)
+        stretch.count if mask is None else int(np.count_nonzero(mask))
+        for stretch, mask in zip(links.view.stretches, masks, strict=True)
     )
     selection = Selection(masks, counts, (None,) * len(counts))
     decoder, findings, done = Decoder(links.view, Needs(frozenset({"timestamp"}))), FrameFindings(links.view), 0

@@ -126,7 +126,7 @@ class Links:
         parts, done = [], 0
         for number, group in enumerate(self.groups):
             rows = self._rows(number, at)
-            segment, size = self.view.segments[group.segment], row_count(rows)
+            segment, size = self.view.stretches[group.segment], row_count(rows)
             if not size:
                 continue
             tables = {_CODES[name]: getattr(self.labels, name).table(group.segment) for name in names if name in _CODES}
@@ -147,9 +147,9 @@ class Links:
         return inside + group.rows.start if isinstance(group.rows, slice) else group.rows[inside]
 
     def marked(self, places: Places) -> tuple[Array | None, ...]:
-        """One mask for each segment that is true for the events at `places`."""
+        """One mask for each stretch that is true for the events at `places`."""
         at = np.sort(places if self.order is None else self.order[places])
-        masks: list[Array | None] = [np.zeros(len(segment.rows), bool) for segment in self.view.segments]
+        masks: list[Array | None] = [np.zeros(stretch.count, bool) for stretch in self.view.stretches]
         for number, group in enumerate(self.groups):
             mask = masks[group.segment]
             assert mask is not None

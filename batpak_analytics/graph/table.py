@@ -111,10 +111,7 @@ class CausalTable:
         where = ["segment_id", "offset"]
         found = Scan(self.view, columns=where, payload=None, filters=self._given, **self._named).to_arrow()
         segments, offsets = (found[name].to_numpy() for name in where)
-        masks = [
-            np.isin(segment.rows["offset"], offsets[segments == segment.segment_id]) for segment in self.view.segments
-        ]
-        return links.places_of(masks)
+        return links.places_of([_at(stretch, segments, offsets) for stretch in self.view.stretches])
 
     def _all_rows(self) -> Places:
         """What the rows are numbered by, before the limit."""
@@ -187,3 +184,12 @@ class CausalTable:
         title = f"<b>{type(self).__name__}</b> of {escape(self.path)}: {self.count():,} rows"
         preview = self._table(self.rows[:PREVIEW_ROWS], pandas=False)
         return card(title, next(iter(preview.to_batches()), None))
+
+
+def _at(stretch: Any, segments: Any, offsets: Any) -> Any:
+    """Which rows of a stretch stand at one of these places: ids of segments, and offsets in their files."""
+    every, (low, high) = slice(None), stretch.id_range
+    inside = (segments >= low) & (segments <= high)
+    # Of several segments the files are small: their numbers and offsets fit into one word.
+    wanted = ((segments[inside] - low) << 32) + offsets[inside]
+    return np.isin(((stretch.segment_ids(every) - low) << 32) + stretch.offsets(every), wanted)
