@@ -237,3 +237,10 @@ class Receipt(NamedTuple):
     length: int
     durable: bool
     replayed: bool = False
+
+    def __repr__(self) -> str:
+        replayed = ", replayed" if self.replayed else ""
+        return (
+            f"Receipt({self.global_sequence}, …{self.event_id.hex()[-8:]}, clock={self.clock}, lane={self.lane}, "
+            f"durable={self.durable}{replayed})"
+        )

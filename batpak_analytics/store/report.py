@@ -19,9 +19,9 @@ class OpenReport:
     """What `Store.open` found, as `Store.open_report`.
 
     ``segments`` were read, with ``events`` in them, hidden ones included, on ``lanes`` (pairs of an entity and a lane);
-    the store's own opening event got ``first_sequence``. ``image`` names batpak's
-    index image that is there and agrees with the segments, or is None; none is needed here.
-    ``repairs`` is what a crash had left, in the order it was settled; it is empty after a clean close.
+    the store's own opening event got ``first_sequence``. ``image`` names batpak's index image that is there and agrees
+    with the segments, or is None; none is needed here. ``repairs`` is what a crash had left, in the order it was
+    settled; it is empty after a clean close.
     """
 
     segments: int

@@ -107,6 +107,7 @@ class Store(Queries, Waiting):
         started = time.perf_counter_ns()
         try:
             state = recover(self._path, self._files, self._config.clock() * 1000)
+            lanes = len(state.heads)  # before the store's own event joins them
             live = LiveRows(state.view)
             history = KeyHistory.load(self._path, live.find)
         except BatpakError:
@@ -134,7 +135,7 @@ class Store(Queries, Waiting):
             raise
         self._writer, self._history, self._live = writer, history, live
         self._report = OpenReport(
-            state.segments, state.events, len(state.heads), writer.last_sequence or 0, state.image,
+            state.segments, state.events, lanes, writer.last_sequence or 0, state.image,
             tuple(state.repairs), (time.perf_counter_ns() - started) / 1e9,
         )  # fmt: skip
 

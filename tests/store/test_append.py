@@ -414,3 +414,20 @@ def test_clock_never_goes_back_and_ids_are_uuid7() -> None:
 def test_config_out_of_range_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         StoreConfig(**options)
+
+
+def test_open_report_counts_what_was_there_before(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        assert (store.open_report.segments, store.open_report.events, store.open_report.lanes) == (0, 0, 0)
+        store.append("e", "s", KIND, 1)
+        store.append("e", "s", KIND, 2, lane=3)
+    with Store.open(tmp_path) as store:
+        report = store.open_report
+        assert (report.segments, report.events, report.lanes, report.first_sequence) == (1, 4, 3, 4)
+
+
+def test_receipts_and_tables_are_short_to_look_at(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        told = repr(store.append("e", "s", KIND, 1, idempotency_key="ab" * 16))
+        assert told == "Receipt(1, …abababab, clock=0, lane=0, durable=False)"
+        assert "replayed" in repr(store.append("e", "s", KIND, 1, idempotency_key="ab" * 16))

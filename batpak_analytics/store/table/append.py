@@ -42,6 +42,10 @@ class AppendedFrame:
     event_ids: Any
     ranges: tuple[tuple[int, int], ...]
 
+    def __repr__(self) -> str:
+        where = f", sequences {self.first_sequence} to {self.last_sequence}" if self.rows else ""
+        return f"AppendedFrame({self.rows:,} rows{where}, {len(self.ranges)} batches)"
+
 
 class _Done:
     """What is on disk so far."""
