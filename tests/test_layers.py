@@ -21,12 +21,14 @@ LAYERS: dict[str, set[str]] = {
     "kernels": {"errors", "model", "format"},
     "engine": {"errors", "model", "format", "kernels"},
     "payloads": {"errors", "model", "format", "kernels"},
-    "store": {"errors", "model", "format", "kernels", "engine", "payloads", "frames", "reader"},
+    "store": {"errors", "model", "format", "kernels", "engine", "payloads", "frames", "reader", "views"},
     "arrow": {"errors", "model", "format", "kernels", "engine"},
     "graph": {"errors", "model", "format", "kernels", "engine", "arrow"},
     "frames": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph"},
     "proof": {"errors", "model", "format", "kernels", "engine", "arrow", "frames"},
-    "reader": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph", "frames", "proof"},
+    # It names what it gives, and loads nothing before it is asked.
+    "views": {"engine", "arrow", "graph", "frames", "proof", "reader"},
+    "reader": {"errors", "model", "format", "engine", "payloads", "views"},
     "cli": {"errors", "model", "data", "format", "kernels", "engine", "arrow", "graph", "frames", "proof", "reader"},
 }
 FACADES = {"__init__", "__main__"}  # the public names; only commands may go through them
@@ -48,7 +50,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "graph": {"numpy", "pyarrow"},
     "frames": {"numpy", "pyarrow", "pandas", "tqdm"},
     "proof": {"numpy", "pyarrow", "pandas"},
-    "reader": {"numpy", "pyarrow", "pandas"},
+    "views": {"pandas"},
+    "reader": set(),
     "cli": {"numpy", "pyarrow", "pandas", "tqdm", "rich"},
 }
 EXTRA_IMPORTS = {

@@ -29,6 +29,7 @@ from batpak_analytics.store.marks import Mark, Turns, Waiting, Watermarks, cover
 from batpak_analytics.store.recovered import recover
 from batpak_analytics.store.report import OpenReport
 from batpak_analytics.store.writer import Writer
+from batpak_analytics.views import Views
 
 if TYPE_CHECKING:
     from batpak_analytics.reader import Reader
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from batpak_analytics.store.table.rows import Rows
 
 
-class Store(Queries, Waiting):
+class Store(Queries, Waiting, Views):
     """A store opened for writing, in the bytes of batpak 0.9.0. Threads may share it; a forked child may not.
 
     As a context manager it closes itself, and after an exception in the block too.
@@ -52,6 +53,7 @@ class Store(Queries, Waiting):
         self._files = files
         self._writer: Writer | None = None
         self._last_marks: Watermarks | None = None
+        self._own_reader: Reader | None = None
         try:
             files.make_directory(path)
         except OSError as error:
@@ -324,6 +326,14 @@ class Store(Queries, Waiting):
         opened: Reader = import_module("batpak_analytics.reader").open_reader(self._path)
         return opened
 
+    def _reading(self) -> Reader:
+        """A reader that is kept, at the store as it is now. Of an open fence it shows what is written, as any does."""
+        self._check_open()
+        if self._own_reader is None:
+            self._own_reader = self.reader()
+            return self._own_reader
+        return self._own_reader.refresh()
+
     def _check_open(self) -> None:
         with self._lock:
             self._running()
@@ -369,6 +379,8 @@ class Store(Queries, Waiting):
                     stopped = writer.stopped
                     writer.finish()
                     self._live.close()
+                    if self._own_reader is not None:
+                        self._own_reader.close()
                     self._last_marks = marks_of(writer)
                     if not stopped:  # keys of events that may be lost would keep them from being appended again
                         self._save_history(writer)

@@ -1,0 +1,168 @@
+"""What can be asked of a store as tables: events, causes, chains, segments, and whether it is whole. Only delegates.
+
+`Reader` answers for the moment that it shows, `Store` for now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from batpak_analytics.arrow.scan import Scan
+    from batpak_analytics.engine.point_read import EventId
+    from batpak_analytics.engine.view import View
+    from batpak_analytics.frames.ocel import Ocel
+    from batpak_analytics.graph.causes import Causes
+    from batpak_analytics.graph.correlations import Correlations
+    from batpak_analytics.graph.nodes import CausalNodes
+    from batpak_analytics.proof.chains import Chains, ChainSummary
+    from batpak_analytics.proof.report import VerifyReport
+    from batpak_analytics.proof.segments import Segments
+    from batpak_analytics.reader import Reader
+
+
+class Views:
+    """Tables of a store, each lazy until it is asked for rows."""
+
+    def _reading(self) -> Reader:
+        """The reader whose view is asked."""
+        raise NotImplementedError
+
+    @property
+    def _now(self) -> View:
+        return self._reading().view
+
+    def events(self, **options: Any) -> Scan:
+        """A lazy table of the events; `options` are those of `read_batpak`."""
+        scan: Scan = import_module("batpak_analytics.frames.read").scan_batpak(self._reading(), **options)
+        return scan
+
+    def causes(self, **options: Any) -> Causes:
+        """A lazy table of which event caused which; options and columns are those of `read_causes`."""
+        table: Causes = import_module("batpak_analytics.graph.causes").Causes(self._now, **options)
+        return table
+
+    def causal_nodes(self, **options: Any) -> CausalNodes:
+        """A lazy table of where each event stands in the causal graph, as `read_causal_nodes` describes it."""
+        table: CausalNodes = import_module("batpak_analytics.graph.nodes").CausalNodes(self._now, **options)
+        return table
+
+    def correlations(self, **options: Any) -> Correlations:
+        """A lazy table of correlations; options and columns are those of `read_correlations`."""
+        table: Correlations = import_module("batpak_analytics.graph.correlations").Correlations(self._now, **options)
+        return table
+
+    def ancestors(self, event_id: EventId, max_depth: int | None = None, **form: Any) -> pd.DataFrame:
+        """Everything that led to an event, the oldest first and its own cause last.
+
+        Columns: `distance` (uint32, generations up to the event), then `global_sequence`, the ids, `entity`, `scope`,
+        `kind` and `wall_time` as in `read_batpak`. `max_depth` is how many generations to follow. `form` may have
+        `ids`, `kind_names` and `dtype_backend`. `df.attrs["batpak"]["ends"]` says why it goes no further: `root`,
+        `dangling` (a cause that is not there), `cycle` or `max_depth`. Raises `EventNotFoundError`.
+        """
+        return self._walk("ancestors", event_id, max_depth, **form)
+
+    def descendants(self, event_id: EventId, max_depth: int | None = None, **form: Any) -> pd.DataFrame:
+        """Everything that an event led to, generation by generation: columns and options as in `ancestors`."""
+        return self._walk("descendants", event_id, max_depth, **form)
+
+    def critical_path(self, correlation_id: EventId, **form: Any) -> pd.DataFrame:
+        """The way through a correlation that took longest, from its root to the event where it ended.
+
+        Columns: `depth` (uint32), `elapsed_ms` (float64, since the root), `latency_ms` (float64, since the event
+        before), `timestamp`, then those of `ancestors`. Raises `EventNotFoundError` where no event has that
+        correlation id. Cost: the index, and the frames of the correlation.
+        """
+        return self._walk("critical_path", correlation_id, **form)
+
+    def common_causes(self, first: EventId, second: EventId, **form: Any) -> pd.DataFrame:
+        """Everything that led to both events, the oldest first and the nearest last; empty where nothing did.
+
+        Columns: `distance_a`, `distance_b` (uint32, generations up to each of the two), then those of `ancestors`.
+        """
+        return self._walk("common_causes", first, second, **form)
+
+    def _walk(self, name: str, *arguments: Any, **form: Any) -> pd.DataFrame:
+        walk = getattr(import_module("batpak_analytics.frames.causes"), name)
+        frame: pd.DataFrame = walk(self._now, *arguments, **form)
+        return frame
+
+    def to_networkx(self, **filters: Any) -> Any:
+        """The causal graph as a `networkx.DiGraph`, from causes to effects; needs `batpak-analytics[graph]`.
+
+        Nodes are ids in hex with the attributes `sequence`, `kind`, `entity`, `scope`, `correlation_id` and `missing`;
+        edges have `latency_ms` (None where unknown). `filters` choose effects and single events; their causes come
+        along, and those that are not there as nodes with nothing but `missing=True`.
+        """
+        return import_module("batpak_analytics.graph.libraries").to_networkx(self._now, **filters)
+
+    def to_rustworkx(self, **filters: Any) -> Any:
+        """The same as a `rustworkx.PyDiGraph`: node data are those attributes and `event_id`, edge data the latency."""
+        return import_module("batpak_analytics.graph.libraries").to_rustworkx(self._now, **filters)
+
+    def to_mermaid(self, event_id: EventId, max_nodes: int = 60, kind_names: Mapping[int, str] | None = None) -> str:
+        """What led to an event and what it led to, as a Mermaid flowchart of at most `max_nodes` events.
+
+        Nearer events are drawn first, and what is left out is counted in the drawing. Names are escaped: an entity
+        cannot add to the drawing. Raises `EventNotFoundError`.
+        """
+        text: str = import_module("batpak_analytics.graph.drawing").to_mermaid(
+            self._now, event_id, max_nodes, kind_names
+        )
+        return text
+
+    def to_dot(self, event_id: EventId, max_nodes: int = 60, kind_names: Mapping[int, str] | None = None) -> str:
+        """The same as a Graphviz digraph."""
+        text: str = import_module("batpak_analytics.graph.drawing").to_dot(self._now, event_id, max_nodes, kind_names)
+        return text
+
+    def to_ocel(self, kind_names: Mapping[int, str] | None = None, **filters: Any) -> Ocel:
+        """The events as an object-centric event log, in the DataFrames that pm4py takes; `Ocel` describes them."""
+        log: Ocel = import_module("batpak_analytics.frames.ocel").to_ocel(self._now, kind_names=kind_names, **filters)
+        return log
+
+    def findings(self) -> pd.DataFrame:
+        """What was found wrong so far: severity, rule, segment, file, offset, what it means and what to do."""
+        frame: pd.DataFrame = import_module("batpak_analytics.frames.findings").findings_frame(self._now.findings)
+        return frame
+
+    def chains(self, *, check_payloads: bool = False, **filters: Any) -> Chains:
+        """A lazy table of the events with their place in the hash chain, in commit order: entity, lane, clock,
+        global_sequence, event_id, event_hash, prev_hash, link, parent_id, payload_ok. `Chains` describes them.
+
+        `filters` are those of `events`, with `system=True` as default. Hidden events are no rows but take part as
+        parents. `check_payloads=True` hashes every payload; without it `payload_ok` is null.
+        """
+        made: Chains = import_module("batpak_analytics.proof.chains").Chains(
+            self._now, check_payloads=check_payloads, **filters
+        )
+        return made
+
+    def chain_summary(self, **filters: Any) -> ChainSummary:
+        """A lazy table with one row for each (entity, lane); `ChainSummary` describes its columns."""
+        made: ChainSummary = import_module("batpak_analytics.proof.chains").ChainSummary(self._now, **filters)
+        return made
+
+    def segments(self, *, payloads: bool = True, dtype_backend: str | None = None) -> Segments:
+        """A lazy table with one row for each segment file; `Segments` describes its columns."""
+        made: Segments = import_module("batpak_analytics.proof.segments").Segments(
+            self._now, payloads=payloads, dtype_backend=dtype_backend
+        )
+        return made
+
+    def verify(
+        self, level: Literal["index", "frames", "full"] = "full", against: Any = None, **options: Any
+    ) -> VerifyReport:
+        """Check the history as far as `level` goes, and against an earlier checkpoint; `proof.verify` tells all.
+
+        `options` are `leaves`, `public_key`, `bridge`, `progress` and `known`. The report's `verdict` is `verified`,
+        `unanchored` or `broken`; its `rules()` say of each rule what it proved and what it leaves open.
+        """
+        report: VerifyReport = import_module("batpak_analytics.proof.verify").verify(
+            self._now, level, against, **options
+        )
+        return report
