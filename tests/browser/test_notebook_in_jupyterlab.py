@@ -1,4 +1,4 @@
-"""The first notebook as a new user meets it: opened in JupyterLab, run from top to bottom, rows on screen."""
+"""The notebooks as a new user meets them: opened in JupyterLab, run from top to bottom, results on screen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-NOTEBOOK = "01_read_a_store.ipynb"
+FIRST = "01_read_a_store.ipynb"
+OTHERS = {"02_write_and_reopen.ipynb": "table.dataframe", "03_why_did_this_happen.ipynb": ".jp-RenderedImage img"}
+STDERR, ERROR = ("application/vnd.jupyter." + kind for kind in ("stderr", "error"))
 WAIT_MS = 60_000
 ALL_RUN = """() => {
     const cells = jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code');
@@ -17,9 +19,9 @@ ALL_RUN = """() => {
 }"""
 
 
-def open_and_run(page: Any, lab: str) -> None:
+def open_and_run(page: Any, lab: str, notebook: str) -> None:
     """Open the notebook, wait for its kernel, and run every cell."""
-    page.goto(f"{lab}/lab/tree/{NOTEBOOK}?reset")
+    page.goto(f"{lab}/lab/tree/{notebook}?reset")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=WAIT_MS)
     page.wait_for_function("() => jupyterapp.shell.currentWidget.sessionContext.isReady", timeout=WAIT_MS)
     page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.ready")
@@ -38,7 +40,7 @@ def show_the_beginning(page: Any) -> None:
 def test_rows_are_on_screen_within_three_cells(page: Any, lab: str, artifacts: Path) -> None:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    open_and_run(page, lab)
+    open_and_run(page, lab, FIRST)
     show_the_beginning(page)
     cells = page.locator(".jp-CodeCell")
     cells.filter(has=page.locator("table.dataframe")).first.wait_for(timeout=WAIT_MS)
@@ -46,5 +48,18 @@ def test_rows_are_on_screen_within_three_cells(page: Any, lab: str, artifacts: P
     shown = next(table for table in tables if table.count())
     assert "player:alice" in shown.first.inner_text()
     page.screenshot(path=artifacts / "jupyterlab.png")
-    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+    assert page.locator(f".jp-RenderedText[data-mime-type='{STDERR}']").count() == 0
+    assert errors == []
+
+
+@pytest.mark.parametrize("notebook", OTHERS)
+def test_every_cell_runs_and_its_result_is_shown(notebook: str, page: Any, lab: str, artifacts: Path) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    open_and_run(page, lab, notebook)
+    shown = page.locator(f".jp-OutputArea-output {OTHERS[notebook]}").first
+    shown.scroll_into_view_if_needed(timeout=WAIT_MS)
+    page.screenshot(path=artifacts / f"{Path(notebook).stem}.png")
+    for kind in (STDERR, ERROR):
+        assert page.locator(f".jp-RenderedText[data-mime-type='{kind}']").count() == 0
     assert errors == []
