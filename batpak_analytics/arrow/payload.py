@@ -53,7 +53,7 @@ from batpak_analytics.arrow.payload_arrays import (
     narrow_offsets,
     string_array,
 )
-from batpak_analytics.arrow.payload_schema import node_for_type
+from batpak_analytics.arrow.payload_schema import node_for_field
 from batpak_analytics.format.payload import MALFORMED, NOT_JSON, ROOT_VALUE
 
 PAYLOAD = "payload"
@@ -189,7 +189,8 @@ class PayloadPlan:
     def from_schema(cls, schema: pa.Schema | Mapping[str, pa.DataType]) -> PayloadPlan:
         """A plan for given types, by field name (without ``payload.``).
 
-        A value that does not fit its type is null and counted in ``misfits``.
+        A value that does not fit its type is null and counted in ``misfits``. `ValueError` for a field given
+        twice, and for a type of which no array can be built from stored values.
         """
         if isinstance(schema, pa.Schema):
             pairs = [(field.name, field.type) for field in schema]
@@ -197,7 +198,7 @@ class PayloadPlan:
             pairs = list(schema.items())
         if len({name for name, _ in pairs}) != len(pairs):
             raise ValueError("payload_schema names a field twice. Give each field one type.")
-        columns = [FieldColumn(name, name.encode(), node_for_type(wanted)) for name, wanted in pairs]
+        columns = [FieldColumn(name, name.encode(), node_for_field(name, wanted)) for name, wanted in pairs]
         notes = [f"{PAYLOAD}.{name}: {wanted}, as payload_schema says" for name, wanted in pairs]
         return cls(columns, maps=True, notes=notes)
 

@@ -16,6 +16,7 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from batpak_analytics import kernels
 from batpak_analytics.arrow.nested import (
@@ -32,6 +33,7 @@ from batpak_analytics.arrow.nested import (
     where_tag,
     whole_values,
 )
+from batpak_analytics.arrow.payload_values import array_of_one
 from batpak_analytics.errors import FormatError, ResultTooLargeError
 from batpak_analytics.format.codec import decode_value
 from batpak_analytics.format.json_text import json_text, payload_to_json_value
@@ -198,49 +200,36 @@ class ArrowBuilder:
         inner = self.build(node.children[0], pos)
         if isinstance(node.type, pa.BaseExtensionType):
             return pa.ExtensionArray.from_storage(node.type, inner)
+        if pa.types.is_time64(node.type):
+            inner = self._within_a_day(inner, node.type)
         return inner.cast(node.type)
+
+    def _within_a_day(self, counts: pa.Array, wanted: pa.DataType) -> pa.Array:
+        """The counts that are a time of day; Arrow casts the others too, to arrays that are not valid."""
+        day = 86_400 * {"us": 10**6, "ns": 10**9}[wanted.unit]
+        inside = pc.and_(pc.greater_equal(counts, 0), pc.less(counts, day))
+        kept = pc.if_else(inside, counts, None)
+        self.misfits += kept.null_count - counts.null_count
+        return kept
 
     def _python(self, node: Node, pos: Positions) -> pa.Array:
         """Any other type: each value through pyarrow's own conversion. Slow, and the only slow path."""
         starts, ends = whole_values(self.data, pos)
         spans = zip(starts.tolist(), ends.tolist(), strict=True)
-        made = [self._one(node.type, start, end) for start, end in spans]
-        parts = [one for one in made if one is not None]
-        if not parts:
-            return pa.nulls(len(pos), node.type)
-        values = pa.concat_arrays(parts)
-        index = np.cumsum([one is not None for one in made]) - 1
-        taken = pa.array(index, mask=np.array([one is None for one in made]))
-        return values.take(taken)
+        null = pa.nulls(1, node.type)  # pa.array([None]) is not valid where a dictionary is inside
+        # and no `take` from the values that fit: Arrow has no such function for every type
+        made = (self._one(node.type, start, end) for start, end in spans)
+        return joined([null if one is None else one for one in made], node.type, 0)
 
     def _one(self, wanted: pa.DataType, start: int, end: int) -> pa.Array | None:
         if start < 0:
             return None
         try:
             value, _ = decode_value(self.data[start:end])
-            _require_keys(value, wanted)
-            return None if value is None else pa.array([value], wanted)
+            return None if value is None else array_of_one(value, wanted)
         except (FormatError, pa.ArrowException, ValueError, TypeError, OverflowError):
             self.misfits += 1
             return None
-
-
-def _require_keys(value: Any, wanted: pa.DataType) -> None:
-    """Raise `ValueError` for a map entry without a key, at which Arrow would end the process."""
-    if pa.types.is_map(wanted) and isinstance(value, (dict, list, tuple)):
-        pairs = value.items() if isinstance(value, dict) else (one for one in value if isinstance(one, (list, tuple)))
-        for key, *rest in (pair for pair in pairs if len(pair)):
-            if key is None:
-                raise ValueError("a map entry has no key")
-            _require_keys(key, wanted.key_type)
-            for item in rest:
-                _require_keys(item, wanted.item_type)
-    elif pa.types.is_struct(wanted) and isinstance(value, dict):
-        for field in wanted:
-            _require_keys(value.get(field.name), field.type)
-    elif pa.types.is_nested(wanted) and isinstance(value, (list, tuple)):
-        for item in value:
-            _require_keys(item, wanted.value_type)
 
 
 def is_map(root: Bytes) -> Mask:
@@ -260,7 +249,7 @@ def joined(parts: list[pa.Array], wanted: pa.DataType, rows: int) -> pa.Array:
     except pa.ArrowInvalid as error:
         raise ResultTooLargeError(
             f"One payload column of this batch is larger than an Arrow array can hold ({error}). "
-            "Read with a smaller batch_size, or fewer columns."
+            "Read with a smaller batch_size or fewer columns, or give a dictionary type a larger index type."
         ) from error
 
 

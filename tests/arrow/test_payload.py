@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import date, time, timedelta
 from typing import Any
 
 import msgpack
@@ -378,6 +378,22 @@ SCHEMA_CASES: list[tuple[pa.DataType, list[Any], list[Any], int]] = [
     (pa.struct([("a", pa.int64())]), [{"a": 1, "b": 2}, {}, 3], [{"a": 1}, {"a": None}, None], 1),
     (pa.map_(pa.string(), pa.int64()), [{"a": 1}, {}, 3, None], [[("a", 1)], [], None, None], 1),
     (pa.dictionary(pa.int32(), pa.string()), ["a", "b", 1], ["a", "b", None], 1),
+    (pa.map_(pa.string(), pa.int64()), [[{"key": "a", "value": 1}, {"key": "b"}]], [[("a", 1), ("b", None)]], 0),
+    (pa.map_(pa.string(), pa.int64()), ["", BIN, [1], [["a", 1]], []], [None, None, None, None, []], 4),
+    (pa.map_(pa.string(), pa.string_view()), [{"a": "b"}, 1], [[("a", "b")], None], 1),
+    (pa.list_(pa.string(), 2), [["a", "b"], "ab", ["a"]], [["a", "b"], None, None], 2),
+    (pa.list_view(pa.int8()), [[1], BIN, "", None], [[1], None, None, None], 2),
+    (pa.list_view(pa.struct([("a", pa.int8())])), [[{"a": 1}, None, {}]], [[{"a": 1}, None, {"a": None}]], 0),
+    (
+        pa.list_(pa.struct([("a", pa.dictionary(pa.int8(), pa.string()))]), 1),
+        [[{"a": "b"}], []],
+        [[{"a": "b"}], None],
+        1,
+    ),
+    (pa.list_(pa.struct([("a", pa.dictionary(pa.int8(), pa.string()))]), 1), [[]], [None], 1),
+    (pa.time64("us"), [0, -1, 86_400_000_000, None], [time(0), None, None, None], 2),
+    (pa.time32("s"), [86_399, 86_400], [time(23, 59, 59), None], 1),
+    (pa.date64(), [86_400_000, 1], [date(1970, 1, 2), None], 1),
     (pa.duration("ms"), [1, "x"], [timedelta(milliseconds=1), None], 1),
 ]
 
@@ -403,6 +419,43 @@ def test_given_types_leave_other_fields_and_other_payloads_alone() -> None:
     assert read(plan, packed) == {"payload.x": [1, None, None], "payload.gone": [None, None, None]}
     assert read(plan, packed, "struct")["payload"] == [{"x": 1, "gone": None}, None, None]
     assert plan.misfits == {}
+
+
+def _wrapped(wrap: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    wanted = pa.int8()
+    for _ in range(1000):
+        wanted = wrap(wanted)
+    return wanted
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        (pa.dense_union([pa.field("a", pa.int8())]), "union"),
+        (pa.list_(pa.sparse_union([pa.field("a", pa.int8())])), "union"),
+        (pa.run_end_encoded(pa.int32(), pa.int8()), "run-end"),
+        (pa.map_(pa.string(), pa.run_end_encoded(pa.int32(), pa.int8())), "run-end"),
+        (pa.struct([("a", pa.int8()), ("a", pa.int8()), ("b", pa.int8())]), "twice"),
+        (pa.dictionary(pa.int8(), pa.list_(pa.int8())), "does not build"),
+        (pa.list_(pa.dictionary(pa.int8(), pa.decimal128(5))), "does not build"),
+        *((pa.list_view(pa.uuid()), "does not build") for _ in range(hasattr(pa, "uuid"))),
+        *(
+            (_wrapped(wrap), "deeper than 100")
+            for wrap in (pa.list_, pa.list_view, lambda one: pa.map_(pa.string(), one))
+        ),
+        (_wrapped(lambda one: pa.struct([("a", one)])), "deeper than 100"),
+    ],
+    ids=lambda case: case if isinstance(case, str) else "type",
+)
+def test_a_given_type_that_cannot_be_built_is_refused_by_name(wanted: pa.DataType, why: str) -> None:
+    with pytest.raises(ValueError, match=f"'the field' .*{why}.*json_"):
+        PayloadPlan.from_schema({"the field": wanted})
+
+
+def test_more_different_values_than_a_given_dictionary_can_index_say_so() -> None:
+    plan = PayloadPlan.from_schema({"x": pa.dictionary(pa.int8(), pa.string())})
+    with pytest.raises(ResultTooLargeError, match="larger index type"):
+        read(plan, pack(*field(*map(str, range(200)))))
 
 
 def test_a_field_given_twice_is_refused() -> None:
