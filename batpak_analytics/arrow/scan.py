@@ -44,17 +44,17 @@ from batpak_analytics.arrow.schema import (
     unknown_column,
 )
 from batpak_analytics.arrow.selection import Selection, select
+from batpak_analytics.arrow.stream import BATCH_SIZE, ArrowStream
 from batpak_analytics.arrow.windows import release_pages
 from batpak_analytics.engine.parallel import in_order
 from batpak_analytics.errors import UnknownColumnError
 from batpak_analytics.format.layout import FOOTER_ENTRY_SIZE
 
-BATCH_SIZE = 65_536
 PREVIEW_ROWS = 10
 HINT_ROWS = 1_000
 
 
-class Scan:
+class Scan(ArrowStream):
     """Selected events of a store, in commit order, as Arrow record batches or a DataFrame.
 
     Made by `scan_batpak(...)` and `reader.events(...)`, which describe the options. Nothing is read before
@@ -120,11 +120,6 @@ class Scan:
             plan = payload_plan(self.view, self._selection, HINT_ROWS, self._key(HINT_ROWS))
             fields = [field.name for field in plan.schema_fields("columns")]
             raise unknown_column(unknown, [*base_names(), *fields]) from None
-
-    @property
-    def path(self) -> str:
-        """The store directory."""
-        return str(self.view.path)
 
     @cached_property
     def _selection(self) -> Selection:
@@ -249,10 +244,6 @@ class Scan:
         frames = builder.needs is not None
         return chunks(self.view, self._selection, batch_size, frames=frames, limit=self._early_limit)
 
-    def to_reader(self, batch_size: int = BATCH_SIZE) -> pa.RecordBatchReader:
-        """The same as a `pyarrow.RecordBatchReader`, which may be consumed once."""
-        return pa.RecordBatchReader.from_batches(self.schema, self.to_batches(batch_size))
-
     def to_arrow(self) -> pa.Table:
         """All rows as one `pyarrow.Table`.
 
@@ -321,14 +312,6 @@ class Scan:
             plan = reading.read(chunked, step, grown)
             remember_plan(self.view, self._plan_key, plan)
             return reading.batches(self._builder)
-
-    def __arrow_c_schema__(self) -> Any:
-        """The schema as an Arrow PyCapsule."""
-        return self.schema.__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        """A new stream of all batches as an Arrow PyCapsule."""
-        return self.to_reader().__arrow_c_stream__(requested_schema)
 
     def count(self) -> int:
         """How many rows come out.

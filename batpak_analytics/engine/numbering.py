@@ -37,6 +37,35 @@ class Run:
     stop: int
 
 
+class Numbered:
+    """What the numbering of a view says of the rows of one of its parts."""
+
+    __slots__ = ()
+    numbering: Any
+    position: int
+
+    @property
+    def sequence(self) -> Any:
+        """The global sequence of each row."""
+        return self.numbering.sequence(self.position)
+
+    @property
+    def source(self) -> Any:
+        """Where each row's sequence came from, as an index into `SOURCE_NAMES`."""
+        return self.numbering.source(self.position)
+
+    @property
+    def excluded(self) -> Any:
+        """True for rows that are never shown: hidden by a cancelled fence, or a second copy of the same event."""
+        return self.numbering.excluded(self.position)
+
+    @property
+    def hides_rows(self) -> bool:
+        """Whether `excluded` is True anywhere; cheaper to ask than `excluded`."""
+        hides: bool = self.numbering.hides(self.position)
+        return hides
+
+
 class Numbering:
     """Sequences, sources, excluded rows and runs of the segments of one view. Safe to share between threads."""
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from batpak_analytics import kernels
 from batpak_analytics.engine.mapping import release
-from batpak_analytics.engine.numbering import Numbering
+from batpak_analytics.engine.numbering import Numbered, Numbering
 from batpak_analytics.engine.stretches import StretchScan
 from batpak_analytics.format.layout import FooterState
 
@@ -60,7 +60,7 @@ class PartOfNumbering:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StretchRows:
+class StretchRows(Numbered):
     """A stretch in a view: what `SegmentRows` is for one segment."""
 
     scan: StretchScan
@@ -103,26 +103,6 @@ class StretchRows:
     def id_range(self) -> tuple[int, int]:
         """The lowest and the highest segment id."""
         return self.scan.pack.ids[self.scan.first], self.scan.pack.ids[self.scan.last - 1]
-
-    @property
-    def sequence(self) -> Any:
-        """The global sequence of each row."""
-        return self.numbering.sequence(self.position)
-
-    @property
-    def source(self) -> Any:
-        """Where each row's sequence came from."""
-        return self.numbering.source(self.position)
-
-    @property
-    def excluded(self) -> Any:
-        """True for rows that are never shown."""
-        return self.numbering.excluded(self.position)
-
-    @property
-    def hides_rows(self) -> bool:
-        """Whether `excluded` is True anywhere."""
-        return self.numbering.hides(self.position)
 
     def window(self, low: int, high: int) -> Any:
         """Bytes `[low, high)` of the pack as a `pyarrow.Buffer`."""

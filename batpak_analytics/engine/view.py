@@ -17,7 +17,7 @@ from typing import Any
 from batpak_analytics.engine.filesystem import DescriptorCache
 from batpak_analytics.engine.listing import Listing, take_listing
 from batpak_analytics.engine.mapping import SegmentFile
-from batpak_analytics.engine.numbering import Numbering, Run
+from batpak_analytics.engine.numbering import Numbered, Numbering, Run
 from batpak_analytics.engine.problems import Problems, together
 from batpak_analytics.engine.sequences import load_image
 from batpak_analytics.engine.sidecar_state import check_names, check_strings, load_keyset
@@ -33,7 +33,7 @@ from batpak_analytics.model import Finding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SegmentRows:
+class SegmentRows(Numbered):
     """One segment of a view.
 
     `rows` is a `FOOTER_DTYPE` array in file order, one per committed event, hidden ones included; for a sealed segment
@@ -55,26 +55,6 @@ class SegmentRows:
     file: SegmentFile
 
     joined = False
-
-    @property
-    def sequence(self) -> Any:
-        """The global sequence of each row."""
-        return self.numbering.sequence(self.position)
-
-    @property
-    def source(self) -> Any:
-        """Where each row's sequence came from, as an index into `SOURCE_NAMES`."""
-        return self.numbering.source(self.position)
-
-    @property
-    def excluded(self) -> Any:
-        """True for rows that are never shown: hidden by a cancelled fence, or a second copy of the same event."""
-        return self.numbering.excluded(self.position)
-
-    @property
-    def hides_rows(self) -> bool:
-        """Whether `excluded` is True anywhere; cheaper to ask than `excluded`."""
-        return self.numbering.hides(self.position)
 
     @property
     def mapped(self) -> bool:

@@ -15,15 +15,16 @@ from batpak_analytics.arrow.criteria import parse_criteria
 from batpak_analytics.arrow.filters import parse_filters
 from batpak_analytics.arrow.memory import available_bytes, estimate_bytes, refuse_if_too_large
 from batpak_analytics.arrow.options import check_batch_size, check_frame_options, check_limit
-from batpak_analytics.arrow.scan import BATCH_SIZE, PREVIEW_ROWS, Scan
+from batpak_analytics.arrow.scan import PREVIEW_ROWS, Scan
 from batpak_analytics.arrow.schema import Tier
 from batpak_analytics.arrow.selection import select
+from batpak_analytics.arrow.stream import BATCH_SIZE, ArrowStream
 from batpak_analytics.errors import UnknownColumnError
 from batpak_analytics.graph.explain import GraphPlan
 from batpak_analytics.graph.links import Links, Places, links_of
 
 
-class CausalTable:
+class CausalTable(ArrowStream):
     """A lazy table over the causal graph of a view: nothing is computed before it is asked for.
 
     The filters are those of `Reader.events`, with `system=True` as the default, and choose rows: causes, effects and
@@ -81,11 +82,6 @@ class CausalTable:
             if names.count(name) > 1:
                 raise ValueError(f"columns= names {name!r} twice. Name each column once.")
         return names
-
-    @property
-    def path(self) -> str:
-        """The store directory."""
-        return str(self.view.path)
 
     @property
     def columns(self) -> list[str]:
@@ -157,18 +153,6 @@ class CausalTable:
 
     def _stream(self, batch_size: int) -> Generator[pa.RecordBatch, None, None]:
         yield from self.to_arrow().to_batches(max_chunksize=batch_size)
-
-    def to_reader(self, batch_size: int = BATCH_SIZE) -> pa.RecordBatchReader:
-        """The same as a `pyarrow.RecordBatchReader`, which may be consumed once."""
-        return pa.RecordBatchReader.from_batches(self.schema, self.to_batches(batch_size))
-
-    def __arrow_c_schema__(self) -> Any:
-        """The schema as an Arrow PyCapsule."""
-        return self.schema.__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        """A new stream of all rows as an Arrow PyCapsule."""
-        return self.to_reader().__arrow_c_stream__(requested_schema)
 
     def explain(self) -> GraphPlan:
         """What the graph is like and what this table reads. Print it. Computes the graph, reads no frame."""

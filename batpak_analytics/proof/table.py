@@ -10,11 +10,12 @@ import pyarrow as pa
 
 from batpak_analytics.arrow.card import card
 from batpak_analytics.arrow.options import check_batch_size, check_frame_options
-from batpak_analytics.arrow.scan import BATCH_SIZE, PREVIEW_ROWS
+from batpak_analytics.arrow.scan import PREVIEW_ROWS
+from batpak_analytics.arrow.stream import BATCH_SIZE, ArrowStream
 from batpak_analytics.frames.pandas import table_to_frame
 
 
-class LazyTable:
+class LazyTable(ArrowStream):
     """Rows of a fixed view as Arrow record batches or a DataFrame; every method may be called any number of times.
 
     It implements the Arrow PyCapsule interface, so Polars, DuckDB and pandas take it as it is.
@@ -30,18 +31,9 @@ class LazyTable:
     def _batches(self, batch_size: int) -> Iterator[pa.RecordBatch]:
         raise NotImplementedError
 
-    @property
-    def path(self) -> str:
-        """The store directory."""
-        return str(self.view.path)
-
     def to_batches(self, batch_size: int = BATCH_SIZE) -> Iterator[pa.RecordBatch]:
         """The rows as record batches of at most `batch_size` rows."""
         return self._batches(check_batch_size(batch_size))
-
-    def to_reader(self, batch_size: int = BATCH_SIZE) -> pa.RecordBatchReader:
-        """The same as a `pyarrow.RecordBatchReader`, which may be consumed once."""
-        return pa.RecordBatchReader.from_batches(self.schema, self.to_batches(batch_size))
 
     def to_arrow(self) -> pa.Table:
         """All rows as one `pyarrow.Table`."""
@@ -56,14 +48,6 @@ class LazyTable:
     def count(self) -> int:
         """How many rows there are."""
         return sum(batch.num_rows for batch in self.to_batches())
-
-    def __arrow_c_schema__(self) -> Any:
-        """The schema as an Arrow PyCapsule."""
-        return self.schema.__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        """A new stream of all batches as an Arrow PyCapsule."""
-        return self.to_reader().__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
         return f"{self.title}({self.path!r}, columns: {', '.join(self.schema.names)})"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from blake3 import blake3
 
@@ -20,12 +20,11 @@ from batpak_analytics.errors import (
     WriteFailedError,
 )
 from batpak_analytics.format import layout
-from batpak_analytics.format.event import encode_event, encode_extensions
-from batpak_analytics.format.frame import encode_frame
+from batpak_analytics.format.event import encode_extensions
 from batpak_analytics.format.framing import NO_EXTENSIONS, Start
 from batpak_analytics.format.sidecars import visibility
 from batpak_analytics.format.sidecars.visibility import HiddenRanges
-from batpak_analytics.model import Event, EventKind, Position, Receipt
+from batpak_analytics.model import Receipt
 from batpak_analytics.store.clock import IdSource, MonotoneClock
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.fence import Fence, hidden_with
@@ -35,51 +34,12 @@ from batpak_analytics.store.items import Draft, PriorItem
 from batpak_analytics.store.placing import LANE, heads_after, lanes_of, string_numbers
 from batpak_analytics.store.recovered import Head, Recovered
 from batpak_analytics.store.segment import ActiveSegment
+from batpak_analytics.store.unit import SCRATCH_BYTES, Placed, Scratch, Unit, marker
 
 if TYPE_CHECKING:  # what they are made of needs pyarrow, which a store without tables does without
     from batpak_analytics.store.table.rows import Rows
 
 NO_EVENTS = -1
-SCRATCH_BYTES = 16 << 20
-
-
-class Placed(NamedTuple):
-    """One event of a write: what its receipt says, and what its key remembers."""
-
-    event_id: bytes
-    sequence: int
-    clock: int
-    lane: int
-    event_hash: bytes
-    prev_hash: bytes
-    offset: int
-    length: int
-
-
-class Unit:
-    """What is written at once: one event, or a batch. Nothing of it counts before the writer commits it."""
-
-    __slots__ = ("count", "events", "frames", "heads", "rows", "wall_ms")
-
-    def __init__(self) -> None:
-        self.frames: Any = bytearray()
-        self.rows: Any = bytearray()
-        """Rows of the footer; of a table, both are views of the scratch that the writer uses again."""
-        self.count = 0
-        self.events: list[Placed] = []
-        """Where they go, unless they are the rows of a table."""
-        self.heads: dict[tuple[str, int], Head] = {}
-        """The heads that it leaves."""
-        self.wall_ms = 0
-        """That of its last event."""
-
-
-class Scratch:
-    """Where the batches of tables are framed, one after the other: fresh memory would cost a third of the time."""
-
-    def __init__(self) -> None:
-        self.frames = bytearray()
-        self.rows = bytearray()
 
 
 class Writer:
@@ -197,10 +157,10 @@ class Writer:
         causes = [_cause(draft, index, ids) for index, draft in enumerate(drafts)]
         self._rotate_if_full()
         unit = Unit()
-        unit.frames += _marker(layout.KIND_BATCH_BEGIN, self._next, self._clock(), len(drafts))
+        unit.frames += marker(layout.KIND_BATCH_BEGIN, self._next, self._clock(), len(drafts))
         for draft, event_id, cause in zip(drafts, ids, causes, strict=True):
             self._place(unit, draft, event_id, cause, now)
-        unit.frames += _marker(layout.KIND_BATCH_COMMIT, self._next, self._clock(), 0)
+        unit.frames += marker(layout.KIND_BATCH_COMMIT, self._next, self._clock(), 0)
         self._write(unit, "writing a batch", sync=True)
         self._unsynced = 0
         self._durable = self._next
@@ -216,12 +176,12 @@ class Writer:
         lanes = lanes_of(events, self._heads)
         self._rotate_if_full()
         first, unit, segment = self._next, Unit(), self._segment
-        begin = _marker(layout.KIND_BATCH_BEGIN, first, self._clock(), rows.count)
+        begin = marker(layout.KIND_BATCH_BEGIN, first, self._clock(), rows.count)
         start = Start(now, segment.size + len(begin), first, *string_numbers(events, segment.strings))
         frames, footer_rows = self._scratch.frames, self._scratch.rows
         frames[: len(begin)] = begin
         end = kernels.put_frames(frames, len(begin), footer_rows, events, lanes, start)
-        commit = _marker(layout.KIND_BATCH_COMMIT, first, self._clock(), 0)
+        commit = marker(layout.KIND_BATCH_COMMIT, first, self._clock(), 0)
         frames[end : end + len(commit)] = commit
         unit.frames = memoryview(frames)[: end + len(commit)]
         unit.rows = memoryview(footer_rows)[: rows.count * layout.FOOTER_ENTRY_SIZE]
@@ -497,15 +457,3 @@ def _cause(draft: Draft, index: int, ids: Sequence[bytes]) -> bytes | None:
             f"Item {index} names item {cause.index} as its cause. A cause comes before its effect.", actual=cause.index
         )
     return ids[cause.index]
-
-
-def _marker(kind: int, batch: int, now_us: int, count: int) -> bytes:
-    """A frame that opens or commits a batch; `batch` is the sequence of its first event."""
-    batch_id = batch.to_bytes(layout.ID_SIZE, "big")
-    event = Event(
-        event_id=batch_id, correlation_id=batch_id, causation_id=None, timestamp_us=now_us,
-        position=Position(now_us // 1000), payload_size=count, kind=EventKind(kind), flags=0,
-        content_hash=layout.ZERO_HASH, payload_version=0, payload_encryption=None, payload=b"", hash_chain=None,
-        entity=layout.BATCH_ENTITY, scope=layout.BATCH_SCOPE,
-    )  # fmt: skip
-    return encode_frame(encode_event(event))

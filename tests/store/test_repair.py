@@ -16,7 +16,7 @@ from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.files import Files
 from batpak_analytics.store.items import BatchItem
 from batpak_analytics.store.store import Store
-from batpak_analytics.store.writer import _marker
+from batpak_analytics.store.unit import marker
 
 KIND = 0x1001
 
@@ -76,7 +76,7 @@ def test_failed_batch_in_the_middle_swallows_no_later_event(tmp_path: Path) -> N
     """A batch that failed behind its BEGIN, and the writer went on: 0.9.0 would drop what follows (trap T4)."""
     frames, parts = crashed(tmp_path / "made")
     start = parts[-1][0]
-    begin = _marker(KIND_BATCH_BEGIN, 77, 1_700_000_000_000_000, 9)
+    begin = marker(KIND_BATCH_BEGIN, 77, 1_700_000_000_000_000, 9)
     path = tmp_path / "store"
     path.mkdir()
     (path / "000001.fbat").write_bytes(frames[:start] + begin + frames[start:])
