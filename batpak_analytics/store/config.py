@@ -30,6 +30,7 @@ class StoreConfig:
     ``clock`` gives microseconds since 1970.
     ``payloads`` are the payload types of typed appends, by default those of the process; opening checks them, and
     ``payload_validation`` says what a fault does: ``"fail"``, ``"warn"`` or ``"silent"``.
+    ``allow_plaintext`` opens a store that seals its payloads; what is appended is readable beside them.
     Raises ValueError for a value out of range.
     """
 
@@ -41,6 +42,7 @@ class StoreConfig:
     clock: Callable[[], int] = system_clock_us
     payloads: PayloadRegistry | None = None
     payload_validation: Validation = "fail"
+    allow_plaintext: bool = False
 
     def __post_init__(self) -> None:
         if self.sync not in ("always", "batch") and not (type(self.sync) is int and self.sync >= 1):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,11 +14,10 @@ from batpak_analytics.engine.filesystem import DescriptorCache, list_files
 from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.sequences import load_image
 from batpak_analytics.engine.view import SegmentRows, View, build_view
-from batpak_analytics.errors import FormatError, StoreEncryptedError, StoreNeedsRepairError
+from batpak_analytics.errors import FormatError, StoreNeedsRepairError
 from batpak_analytics.format.layout import (
     CHECKPOINT_NAME,
     COMPACT_SOURCE_SUFFIX,
-    KEYSET_NAME,
     KIND_CLOSE_COMPLETED,
     MARKER_NAME,
     MMAP_INDEX_NAME,
@@ -34,6 +33,7 @@ from batpak_analytics.store.files import Files, replace_file
 from batpak_analytics.store.image import is_true, remove_images
 from batpak_analytics.store.repair import repair, repairable, unnumbered
 from batpak_analytics.store.report import Repair
+from batpak_analytics.store.sealed import refuse_sealed
 from batpak_analytics.store.torn import Torn, repair_torn, torn_segments
 
 # What a new segment behind it does not make worse.
@@ -72,20 +72,22 @@ class Recovered:
         return MMAP_INDEX_NAME if self.has_mmap_index else CHECKPOINT_NAME if self.has_checkpoint else None
 
 
-def recover(directory: Path, files: Files, now_ns: int) -> Recovered:
+def recover(directory: Path, files: Files, now_ns: int, *, allow_plaintext: bool = False) -> Recovered:
     """The state of the store in `directory`, which the caller has locked. What a crash left is repaired first.
 
     Raises `StoreNeedsRepairError` where a new segment could cost events that are there now, `StoreEncryptedError` for
-    a store with keys, and OSError where the disk refuses a repair. Cost: that of opening a reader, and one pass over
-    the index rows; a repair copies the segment, and that of a compaction every segment without a footer.
+    a store that seals its payloads unless `allow_plaintext`, and OSError where the disk refuses a repair. Cost: that of
+    opening a reader, and one pass over the index rows; a repair copies the segment, and that of a compaction every
+    segment without a footer.
     """
     names = list_files(directory)
-    _refuse_encrypted(directory, names)
     ids = [segment_id for name in names if (segment_id := _segment_id(name)) is not None]
     if not ids and MARKER_NAME not in names:
         return Recovered()
     with _views(directory) as look:
         view = look()
+        if not allow_plaintext:
+            refuse_sealed(directory, names, view)
         _refuse_damaged(view)
         image = load_image(view.listing, Problems("report"))
         repairs = _made_harmless(files, look, view, image, now_ns)
@@ -145,15 +147,6 @@ def _segment_id(name: str) -> int | None:
         return parse_file_name(name.removesuffix(COMPACT_SOURCE_SUFFIX))
     except FormatError:
         return None
-
-
-def _refuse_encrypted(directory: Path, names: Any) -> None:
-    if KEYSET_NAME in names:
-        raise StoreEncryptedError(
-            f"{directory / KEYSET_NAME} exists: this store seals its payloads, and appends from here would be "
-            f"readable beside them. Write to it with batpak, or start a new store.",
-            path=directory / KEYSET_NAME,
-        )
 
 
 def _refuse_damaged(view: View) -> None:

@@ -87,7 +87,7 @@ class Store(Queries, Waiting, Views):
             Something in it is damaged. Nothing was changed. What a crash leaves (a torn write, a batch without its
             end, a compaction half-way) is no reason: it is made harmless, in new files that take the names of the old.
         StoreEncryptedError
-            It seals payloads with keys, which this writer does not.
+            It seals payloads with keys, which this writer does not, and `allow_plaintext` was not asked for.
         WriteFailedError
             The disk refused.
         PayloadCollisionError, UpcastChainError, PayloadDeclarationError
@@ -108,7 +108,9 @@ class Store(Queries, Waiting, Views):
     def _begin(self) -> None:
         started = time.perf_counter_ns()
         try:
-            state = recover(self._path, self._files, self._config.clock() * 1000)
+            state = recover(
+                self._path, self._files, self._config.clock() * 1000, allow_plaintext=self._config.allow_plaintext
+            )
             lanes = len(state.heads)  # before the store's own event joins them
             live = LiveRows(state.view)
             history = KeyHistory.load(self._path, live.find)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,7 +198,26 @@ def test_dropped_store_has_no_closing_event_and_reopens(tmp_path: Path) -> None:
         assert store.append("e", "s", KIND, 2).clock == 1
 
 
-def test_keyset_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["encrypted", "encrypted-event"])
+@pytest.mark.parametrize("keyset", [True, False])
+def test_store_that_seals_its_payloads_is_refused_unless_plaintext_is_wanted(
+    tmp_path: Path, name: str, keyset: bool
+) -> None:
+    path = shutil.copytree(FIXTURES / name, tmp_path / "store")
+    if not keyset:
+        (path / "keyset.fbatk").unlink()
+    before = {one.name: one.read_bytes() for one in path.iterdir() if one.name != ".batpak.lock"}
+    with pytest.raises(StoreEncryptedError, match="allow_plaintext=True"):
+        Store.open(path)
+    assert {one.name: one.read_bytes() for one in path.iterdir() if one.name != ".batpak.lock"} == before
+    with Store.open(path, config=StoreConfig(allow_plaintext=True)) as store:
+        plain = store.append("order:1", "s", KIND, {"n": 1})
+        assert store.get(plain.event_id).payload == {"n": 1}
+    dispositions = bp.read_batpak(path, columns=["disposition"])["disposition"].tolist()
+    assert dispositions[-1] == "present" and set(dispositions[:-1]) & {"encrypted", "shredded"}
+
+
+def test_empty_keyset_is_one(tmp_path: Path) -> None:
     Store.open(tmp_path).close()
     (tmp_path / "keyset.fbatk").write_bytes(b"")
     with pytest.raises(StoreEncryptedError):
