@@ -53,6 +53,11 @@ class BatchVerdict:
     dropped: tuple[LeftOut, ...]
     open_batch: OpenBatch | None
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether a batch was left out with other frames behind it."""
+        return len(self.dropped) > (self.open_batch is not None)
+
 
 NO_MARKERS: Mapping[int, int] = MappingProxyType({})
 

@@ -62,6 +62,7 @@ def grown_scan(
         frames_end=int(frames.offsets[-1] + frames.lengths[-1]),
         open_batch=verdict.open_batch,
         waiting=waiting,
+        unfinished=verdict.goes_on,
         lost_bytes=lost,
     )
 

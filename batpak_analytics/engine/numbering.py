@@ -17,9 +17,17 @@ import numpy as np
 from batpak_analytics import kernels
 from batpak_analytics.engine.duplicates import drop_duplicates
 from batpak_analytics.engine.problems import Problems
-from batpak_analytics.engine.sequences import assign_sequences
+from batpak_analytics.engine.recount import may_swallow, recount, report_swallowed
+from batpak_analytics.engine.sequences import (
+    SYNTHESISED,
+    Numbers,
+    ascending,
+    assign_sequences,
+    given_again,
+    in_file_order,
+)
 from batpak_analytics.engine.stretches import AnyScan, StretchScan
-from batpak_analytics.engine.visibility import hidden_rows
+from batpak_analytics.engine.visibility import hidden_rows, report_given_twice
 from batpak_analytics.format.sidecars.image import IndexImage
 from batpak_analytics.format.sidecars.visibility import HiddenRanges
 from batpak_analytics.format.survey import ids_differ
@@ -97,12 +105,42 @@ class Numbering:
         return self._problems
 
     @property
-    def _numbers(self) -> tuple[list[Any], list[Any]]:
-        found: tuple[list[Any], list[Any]] = self._once("numbers", self._find_numbers)
+    def _numbers(self) -> Numbers:
+        return self._both[1]
+
+    @property
+    def _both(self) -> tuple[Numbers, Numbers]:
+        """The numbers that image and footers give, by which events were hidden; and those that are shown.
+
+        They differ where the reference gave a number again; the order that it shows is then that of the files.
+        """
+        found: tuple[Numbers, Numbers] = self._once("numbers", self._find_numbers)
         return found
 
-    def _find_numbers(self) -> tuple[list[Any], list[Any]]:
-        return assign_sequences(self._scans, self._load_image(self._problems))
+    def _find_numbers(self) -> tuple[Numbers, Numbers]:
+        image = self._load_image(self._problems)
+        recorded = assign_sequences(self._scans, image)
+        if not may_swallow(self._scans) and not given_again(recorded[0]):
+            return recorded, recorded
+        found = recount(self._scans, image)
+        if found is None or not in_file_order(assign_sequences(self._scans, image, found)[0]):
+            return recorded, recorded
+        numbers = assign_sequences(self._scans, image, found.only_swallowed)
+        unseen = {index: rows & (numbers[1][index] == SYNTHESISED) for index, rows in found.swallowed.items()}
+        report_swallowed(self._scans, unseen, self._problems)  # those that no image knows
+        return recorded, ascending(numbers)
+
+    @property
+    def is_recounted(self) -> bool:
+        """Whether events are shown with other numbers than image and footers give."""
+        recorded, shown = self._both
+        return recorded is not shown and any(
+            not np.array_equal(one, other) for one, other in zip(recorded[0], shown[0], strict=True)
+        )
+
+    def recorded(self, segment: int) -> Any:
+        """The sequence of each row by image and footers alone: what it was when events were hidden."""
+        return self._both[0][0][segment]
 
     def sequence(self, segment: int) -> Any:
         """The global sequence of each row."""
@@ -142,8 +180,10 @@ class Numbering:
         unique = self._ids_differ()
         if unique and not self._hidden.ranges:
             return None
-        numbers = self._numbers if self._hidden.ranges else ([], [])
+        numbers = self._both[0] if self._hidden.ranges else ([], [])
         found = hidden_rows(self._scans, *numbers, self._hidden, self._problems)
+        if self._hidden.ranges and self.is_recounted:
+            report_given_twice(self._scans, numbers[0], found, self._problems)
         if not unique:
             drop_duplicates(self._scans, lambda: self._numbers[0], found, self._problems)
         return found

@@ -52,8 +52,9 @@ class SegmentScan:
     """What one segment holds. `rows` are committed events in file order, hidden ones included.
 
     `numbered` is True where the row's `global_sequence` was recorded by an authentic footer. `waiting` are the rows of
-    a batch that the next segment may still complete, `lost_bytes` the bytes in which events may have been lost,
-    `survey` what was seen of the rows where they are a footer's.
+    a batch that the next segment may still complete, `unfinished` tells whether frames stand behind a batch without
+    its COMMIT, `lost_bytes` are the bytes in which events may have been lost, `survey` what was seen of the rows where
+    they are a footer's.
     """
 
     listed: ListedSegment
@@ -66,6 +67,7 @@ class SegmentScan:
     created_ns: int
     open_batch: OpenBatch | None = None
     waiting: Any = None
+    unfinished: bool = False
     lost_bytes: int = 0
     survey: kernels.Survey | None = None
 
@@ -122,7 +124,7 @@ def scan_segment(listed: ListedSegment, problems: Problems, *, last: bool) -> Se
     end = int(frames.offsets[-1] + frames.lengths[-1]) if len(frames.offsets) else frames.start
     return SegmentScan(
         listed, rows, strings, numbered, str(footer.state.value), frames.start, end,
-        header.created_ns if header else 0, verdict.open_batch, waiting, lost,
+        header.created_ns if header else 0, verdict.open_batch, waiting, verdict.goes_on, lost,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property, partial
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from batpak_analytics import kernels
 from batpak_analytics.engine.listing import Listing
 from batpak_analytics.engine.parallel import crc32_in_threads, in_order, threads_for
 from batpak_analytics.engine.problems import Problems
+from batpak_analytics.engine.recount import NO_RECOUNT, Recount
 from batpak_analytics.engine.stretches import AnyScan
 from batpak_analytics.errors import FormatError, FutureVersionError
 from batpak_analytics.format.layout import CHECKPOINT_NAME, MMAP_INDEX_NAME
@@ -27,6 +28,9 @@ from batpak_analytics.model import Finding
 
 FROM_IMAGE, FROM_FOOTER, SYNTHESISED = 0, 1, 2
 SOURCE_NAMES = ("image", "footer", "synthesised")
+
+Numbers = tuple[list[Any], list[Any]]
+"""(sequence, source) of each segment's rows."""
 
 
 def load_image(listing: Listing, problems: Problems) -> IndexImage | None:
@@ -53,42 +57,105 @@ def load_image(listing: Listing, problems: Problems) -> IndexImage | None:
     return None
 
 
-def assign_sequences(scans: list[AnyScan], image: IndexImage | None) -> tuple[list[Any], list[Any]]:
+def assign_sequences(scans: list[AnyScan], image: IndexImage | None, recount: Recount = NO_RECOUNT) -> Numbers:
     """(sequence, source) of each segment's rows, in the order given; the first may be a read-only view.
 
     Rows that neither image nor footer numbers get the highest number seen so far plus one, in file order; with an
-    image, counting starts at its allocator (sidecars spec 6.3 to 6.5).
+    image, counting starts at its allocator (sidecars spec 6.3 to 6.5). So do the `counted` rows of a `recount`,
+    whatever a footer says; those that are `swallowed`, and unknown to the image, share the number of the next event.
     """
     known = _ImageNumbers(image) if image is not None and len(image.event_id) else None
     seen = int(image.allocator) - 1 if image is not None else -1
+    reached = -1
     sequences, sources = [], []
     matched = known.match_in_turn(scans) if known is not None else iter(())
-    for scan in scans:
+    for index, scan in enumerate(scans):
         count = scan.count
         found = known.all_of(scan, next(matched)) if known is not None and count else None
         if found is not None:
             sequence, source = found, np.full(count, FROM_IMAGE, np.uint8)
-            seen = max(seen, int(sequence.max()))
-        elif known is None and scan.survey is not None:
+            top = int(sequence.max())
+        elif known is None and scan.survey is not None and index not in recount.counted:
             sequence, source = scan.recorded, np.full(count, FROM_FOOTER, np.uint8)
-            seen = max(seen, int(sequence.max())) if count else seen
+            top = int(sequence.max()) if count else reached
         else:
-            sequence = scan.rows["global_sequence"].astype(np.uint64)
-            source = np.where(scan.numbered, FROM_FOOTER, SYNTHESISED).astype(np.uint8)
-            if known is not None and count:
-                hit, numbers = known.look_up(scan.rows)
-                sequence[hit] = numbers[hit]
-                source[hit] = FROM_IMAGE
-            seen = _count_up(sequence, source == SYNTHESISED, seen)
+            sequence, source = _from_all(scan, known, recount.counted.get(index))
+            unknown = source == SYNTHESISED
+            if index in recount.swallowed:
+                top = _count_around(sequence, unknown, unknown & recount.swallowed[index], seen, reached)
+            else:
+                _count_up(sequence, unknown, seen)
+                top = int(sequence.max()) if count else reached
+        seen, reached = max(seen, top), max(reached, top)
         sequences.append(sequence)
         sources.append(source)
     return sequences, sources
 
 
-def _count_up(sequence: Any, unknown: Any, seen: int) -> int:
-    """Fill the unknown numbers in place, each one above the highest before it; returns the highest at the end."""
+def ascending(numbers: Numbers) -> Numbers:
+    """These numbers, each raised to one above that of the event before it in the files where it is not above."""
+    sequences, sources = [], []
+    last = -1
+    for sequence, source in zip(*numbers, strict=True):
+        steps = np.arange(len(sequence))
+        least = np.maximum.accumulate(np.append(last + 1, sequence.astype(np.int64) - steps))[1:]
+        raised = (least + steps).astype(np.uint64)
+        sequences.append(raised)
+        sources.append(np.where(raised == sequence, source, np.uint8(SYNTHESISED)))
+        last = int(raised[-1]) if len(raised) else last
+    return sequences, sources
+
+
+def _from_all(scan: AnyScan, known: _ImageNumbers | None, counted: Any) -> tuple[Any, Any]:
+    """(sequence, source) of each row from image and footer, row by row; those that are neither's are not filled in."""
+    sequence = scan.rows["global_sequence"].astype(np.uint64)
+    believed = scan.numbered if counted is None else scan.numbered & ~counted
+    source = np.where(believed, FROM_FOOTER, SYNTHESISED).astype(np.uint8)
+    if known is not None and scan.count:
+        hit, numbers = known.look_up(scan.rows)
+        sequence[hit] = numbers[hit]
+        source[hit] = FROM_IMAGE
+    return sequence, source
+
+
+def in_file_order(sequences: list[Any]) -> bool:
+    """Whether no number is below one before it in the files."""
+    last = -1
+    for sequence in sequences:
+        if not len(sequence):
+            continue
+        if int(sequence[0]) < last or not bool((sequence[1:] >= sequence[:-1]).all()):
+            return False
+        last = int(sequence[-1])
+    return True
+
+
+def given_again(sequences: list[Any]) -> bool:
+    """Whether a segment begins with a number that is not above the last of the one before."""
+    edges = [(int(sequence[0]), int(sequence[-1])) for sequence in sequences if len(sequence)]
+    return any(first <= last for (_, last), (first, _) in pairwise(edges))
+
+
+def _count_around(sequence: Any, unknown: Any, swallowed: Any, seen: int, reached: int) -> int:
+    """Fill the unknown numbers in place; returns the highest of all but the swallowed rows.
+
+    `seen` is what counting goes on from, `reached` the highest number before these rows in the files.
+    """
+    kept = np.flatnonzero(~swallowed)
+    numbers = sequence[kept]
+    _count_up(numbers, unknown[kept], seen)
+    sequence[kept] = numbers
+    if len(kept) < len(sequence):
+        behind = np.where(swallowed, np.uint64(0), sequence + np.uint64(1))
+        following = np.maximum.accumulate(np.append(np.uint64(reached + 1), behind))
+        sequence[swallowed] = following[:-1][swallowed]
+    return int(numbers.max()) if len(numbers) else reached
+
+
+def _count_up(sequence: Any, unknown: Any, seen: int) -> None:
+    """Fill the unknown numbers in place, each one above the highest before it."""
     if not unknown.any():
-        return max(seen, int(sequence.max())) if len(sequence) else seen
+        return
     start = 0
     for stop in [*np.flatnonzero(np.diff(unknown.astype(np.int8))).tolist(), len(unknown) - 1]:
         run = slice(start, stop + 1)
@@ -96,7 +163,6 @@ def _count_up(sequence: Any, unknown: Any, seen: int) -> int:
             sequence[run] = np.arange(seen + 1, seen + 2 + stop - start, dtype=np.uint64)
         seen = max(seen, int(sequence[run].max()))
         start = stop + 1
-    return seen
 
 
 class _ImageNumbers:

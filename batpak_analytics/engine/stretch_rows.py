@@ -42,6 +42,10 @@ class PartOfNumbering:
         """The global sequence of each row."""
         return self.whole.sequence(self.stretch)[self.rows]
 
+    def recorded(self, _: int) -> Any:
+        """The sequence of each row by image and footers alone."""
+        return self.whole.recorded(self.stretch)[self.rows]
+
     def source(self, _: int) -> Any:
         """Where each number came from."""
         return self.whole.source(self.stretch)[self.rows]

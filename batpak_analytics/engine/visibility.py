@@ -88,6 +88,22 @@ def hidden_rows(
     return masks
 
 
+def report_given_twice(scans: list[AnyScan], sequences: list[Any], masks: list[Any], problems: Problems) -> None:
+    """Hidden rows whose numbers another event was given too: only one of the two was meant."""
+    hidden = np.concatenate([sequence[mask] for sequence, mask in zip(sequences, masks, strict=True)])
+    numbers, counts = np.unique(hidden, return_counts=True)
+    for scan, sequence, mask in zip(scans, sequences, masks, strict=True):
+        rows = np.flatnonzero(mask & np.isin(sequence, numbers[counts > 1]))
+        if len(rows):
+            listed, offset = scan.place(int(rows[0]))
+            problems.add(
+                Finding("warning", "hidden-ambiguous", listed.segment_id, listed.file.name, offset,
+                        f"After a crash 0.9.0 gave numbers of cancelled events to others: {len(rows)} events "
+                        f"from sequence {int(sequence[rows[0]])} on may be either, and are left out.",
+                        "Compare with what the application knows of them; nothing in the store tells them apart.")
+            )  # fmt: skip
+
+
 def _report_compacted(scans: list[AnyScan], problems: Problems) -> None:
     """A compaction that drops events renumbers the rest and leaves the ranges as they were (sidecars spec 21.2).
 

@@ -31,13 +31,13 @@ from batpak_analytics.format.sidecars.visibility import HiddenRanges, below
 from batpak_analytics.store.compaction import COMPACTION_RULES, forget, settle
 from batpak_analytics.store.files import Files, replace_file
 from batpak_analytics.store.image import is_true, remove_images
-from batpak_analytics.store.repair import repair, repairable, unnumbered
+from batpak_analytics.store.repair import renumber, repair, repairable, unnumbered
 from batpak_analytics.store.report import Repair
 from batpak_analytics.store.sealed import refuse_sealed
 from batpak_analytics.store.torn import Torn, repair_torn, torn_segments
 
 # What a new segment behind it does not make worse.
-_HARMLESS = frozenset(("image-unusable", "coordinate", "hidden-after-compaction", "segment-name"))
+_HARMLESS = frozenset(("image-unusable", "coordinate", "hidden-after-compaction", "segment-name", "events-swallowed"))
 
 
 class Head(NamedTuple):
@@ -127,12 +127,34 @@ def _made_harmless(
     repairs = settle(files, view)
     if repairs:
         view = look()
+    if any(one.rule == "events-swallowed" for one in view.findings):
+        repairs += _brought_back(files, view, now_ns)
+        view = look()
+        image = load_image(view.listing, Problems("report"))
     repairs += repair(files, repairable(view), now_ns) + repair_torn(files, _torn(view), now_ns)
     if marker is None and (image is None or is_true(view, image)):
         return repairs
     view = look()
     repairs += repair(files, unnumbered(view), now_ns) + remove_images(files, directory)
     return repairs + (forget(files, directory) if marker is not None else [])
+
+
+def _brought_back(files: Files, view: View, now_ns: int) -> list[Repair]:
+    """Cut off the batches whose items the reference takes later events for. Raises OSError.
+
+    It gave numbers again meanwhile. So that all events stay in their order, footers get the numbers that are shown, and
+    an image goes: before the batches, as nothing tells those numbers afterwards. Hidden ranges name the numbers of
+    before; where there are any, all keep those.
+    """
+    if view.hidden.ranges:
+        return repair(files, repairable(view), now_ns, recorded=True)
+    told = {one.segment for one in view.findings if one.rule == "batch-incomplete"}
+    unfinished = [one for one in repairable(view) if one.segment_id in told]
+    repairs = []
+    if view.numbering.is_recounted:
+        others = [one for one in unnumbered(view) if one.segment_id not in told]
+        repairs = renumber(files, others, now_ns) + remove_images(files, view.listing.directory)
+    return repairs + repair(files, unfinished, now_ns)
 
 
 def _torn(view: View) -> list[Torn]:

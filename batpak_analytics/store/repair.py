@@ -27,6 +27,7 @@ from batpak_analytics.store.report import Repair
 _REPAIRABLE = {
     ("unfinished-tail", "info"),
     ("batch-incomplete", "info"),
+    ("events-swallowed", "info"),
     ("footer-unusable", "info"),
     ("footer-unusable", "warning"),
     ("segment-header", "info"),
@@ -67,21 +68,29 @@ class Contents(NamedTuple):
     end: int
 
 
-def contents_of(segment: SegmentRows) -> Contents:
-    """All its committed events, with the numbers that they have now."""
+def contents_of(segment: SegmentRows, *, recorded: bool = False) -> Contents:
+    """All its committed events, with the numbers that they have now, or those that image and footers give."""
     rows = segment.rows.copy()
-    rows["global_sequence"] = segment.sequence
+    rows["global_sequence"] = segment.numbering.recorded(segment.position) if recorded else segment.sequence
     return Contents(segment, rows, segment.strings, end_of_events(segment, rows))
 
 
-def repair(files: Files, segments: list[SegmentRows], now_ns: int) -> list[Repair]:
+def repair(files: Files, segments: list[SegmentRows], now_ns: int, *, recorded: bool = False) -> list[Repair]:
     """Give each segment a footer, with the numbers that its events have now, and drop what stands behind them.
 
-    Raises OSError where the disk does; every segment is then either as it was or repaired.
+    `recorded` asks for the numbers that image and footers give, should other ones be shown. Raises OSError where the
+    disk does; every segment is then either as it was or repaired.
     """
     for segment in segments:
-        replace_file(files, Path(segment.path), sound_bytes(contents_of(segment), now_ns))
+        replace_file(files, Path(segment.path), sound_bytes(contents_of(segment, recorded=recorded), now_ns))
     what, why = "it was cut at its last committed event and sealed", "the writer was stopped before it could be"
+    return [Repair(segment.name, what, why) for segment in segments]
+
+
+def renumber(files: Files, segments: list[SegmentRows], now_ns: int) -> list[Repair]:
+    """As `repair`, of segments whose footers have other numbers than their events have now."""
+    repair(files, segments, now_ns)
+    what, why = "its footer was written anew, with other sequence numbers", "the recorded ones were given twice"
     return [Repair(segment.name, what, why) for segment in segments]
 
 
