@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -24,6 +26,16 @@ def oracle() -> Oracle:
         if interop_required():
             pytest.fail(f"BATPAK_REQUIRE_INTEROP=1, but {reason}")
         pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def preload(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that kills the process which loads it, at a chosen call."""
+    library = tmp_path_factory.mktemp("preload") / "killed_at.so"
+    source = Path(__file__).with_name("killed_at.c")
+    compiler = os.environ.get("CC", "cc")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
+    return library
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

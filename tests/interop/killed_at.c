@@ -1,5 +1,7 @@
 /* Preloaded into the reference program: it dies before its call number BATPAK_KILL_AT that changes a file of the
-   store, counted from the moment when a compaction has written its marker. So each step of a compaction can be cut short, without a race. */
+   store, counted from the moment when a compaction has written its marker, or from the first write, that one
+   included, of bytes that hold the text BATPAK_KILL_FROM. With BATPAK_KILL_CUTS, a write is cut instead: half of
+   it comes to the file. So each step can be cut short, without a race. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <signal.h>
@@ -15,14 +17,18 @@ static int ends_in(const char *path, const char *end) {
     return size >= want && strcmp(path + size - want, end) == 0;
 }
 
-static void meet(void) {
+static int is_last(void) {
     static long left = -1;
-    if (!counting) return;
+    if (!counting) return 0;
     if (left < 0) {
         const char *at = getenv("BATPAK_KILL_AT");
         left = at ? atol(at) : 0;
     }
-    if (left > 0 && --left == 0) kill(getpid(), SIGKILL);
+    return left > 0 && --left == 0;
+}
+
+static void meet(void) {
+    if (is_last()) kill(getpid(), SIGKILL);
 }
 
 int rename(const char *from, const char *to) {
@@ -41,7 +47,12 @@ int unlink(const char *path) {
 
 ssize_t write(int file, const void *data, size_t size) {
     ssize_t (*real)(int, const void *, size_t) = dlsym(RTLD_NEXT, "write");
-    meet();
+    const char *from = getenv("BATPAK_KILL_FROM");
+    if (from && memmem(data, size, from, strlen(from))) counting = 1;
+    if (is_last()) {
+        if (getenv("BATPAK_KILL_CUTS")) real(file, data, size / 2);
+        kill(getpid(), SIGKILL);
+    }
     return real(file, data, size);
 }
 

@@ -25,16 +25,6 @@ KIND = 0x1003
 Shown = list[tuple[bytes, int]]
 
 
-@pytest.fixture(scope="module")
-def preload(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library that kills the process which loads it, at a chosen call."""
-    library = tmp_path_factory.mktemp("preload") / "killed_at.so"
-    source = Path(__file__).with_name("killed_at.c")
-    compiler = os.environ.get("CC", "cc")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
-    return library
-
-
 def compact_and_die(oracle: Oracle, preload: Path, path: Path, strategy: str, at: int) -> bool:
     """Compact, and die before the call number `at` that changes a file; False when the compaction took fewer."""
     environment = {**os.environ, "LD_PRELOAD": str(preload), "BATPAK_KILL_AT": str(at)}

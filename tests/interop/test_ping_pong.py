@@ -24,11 +24,10 @@ from batpak_analytics.store.items import BatchItem
 from batpak_analytics.store.store import Store
 from tests.interop.compare import assert_store_equals
 from tests.interop.oracle import Oracle
-from tests.interop.test_killed_compaction import compact_and_die, preload
+from tests.interop.test_killed_compaction import compact_and_die
 from tests.interop.test_killed_writer import kill_a_writer
 from tests.interop.test_store_with_reference import KIND, PAYLOADS, work
 
-__all__ = ["preload"]
 GAMES = int(os.environ.get("BATPAK_PING_PONG", "1"))
 ROUNDS = 30
 SHARED_KEYS = 40

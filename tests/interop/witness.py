@@ -133,7 +133,7 @@ def _finish(witnesses: list[Witness], watched: Watched) -> None:
         witness.reader.close()
 
 
-def follower(store: Path, receipts: Path, **options: Any) -> Follower:
-    """A follower with a reader of its own. In mode "raise", so that nothing it meets may be an error."""
-    reader = bp.open_reader(store, on_damage="raise")
+def follower(store: Path, receipts: Path, on_damage: Any = "raise", **options: Any) -> Follower:
+    """A follower with a reader of its own. In mode "raise", nothing it meets may be an error to the engine either."""
+    reader = bp.open_reader(store, on_damage=on_damage)
     return Follower(reader, Receipts(receipts), **options)
