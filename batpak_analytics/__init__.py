@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from batpak_analytics.reader import Reader as Reader
     from batpak_analytics.reader import open_reader as open_reader
     from batpak_analytics.store.config import StoreConfig as StoreConfig
+    from batpak_analytics.store.copies.report import CopyReport as CopyReport
+    from batpak_analytics.store.copies.restore import prove_restore as prove_restore
     from batpak_analytics.store.fence import Fence as Fence
     from batpak_analytics.store.idempotency import IdempotencyKey as IdempotencyKey
     from batpak_analytics.store.items import BatchItem as BatchItem
@@ -124,6 +126,8 @@ _HOMES = {
     "upcast": "payloads.default",
     "Store": "store.store",
     "StoreConfig": "store.config",
+    "CopyReport": "store.copies.report",
+    "prove_restore": "store.copies.restore",
     "BatchItem": "store.items",
     "Fence": "store.fence",
     "IdempotencyKey": "store.idempotency",
@@ -142,7 +146,7 @@ _ERRORS = (
     "ViewExpiredError", "ResultTooLargeError", "AnchorError", "MissingExtraError", "UnknownColumnError",
     "StoreLockedError", "StoreNeedsRepairError", "StoreEncryptedError", "StoreClosedError", "AppendRefusedError",
     "AppendFrameError", "ClockMismatchError", "FenceActiveError", "FenceEndedError", "WriteFailedError",
-    "WaitTimeoutError",
+    "WaitTimeoutError", "CopyRefusedError", "CopyFailedError", "ImportStoppedError",
     "PayloadDeclarationError", "PayloadRegistryError", "PayloadCollisionError", "UpcastChainError", "TypedDecodeError",
     "PayloadKindError", "PayloadVersionError", "UpcastError", "PayloadMismatchError", "BatpakWarning",
     "BatpakDamageWarning", "PerformanceWarning",
