@@ -78,6 +78,8 @@ if TYPE_CHECKING:
     from batpak_analytics.store.copies.restore import prove_restore as prove_restore
     from batpak_analytics.store.fence import Fence as Fence
     from batpak_analytics.store.idempotency import IdempotencyKey as IdempotencyKey
+    from batpak_analytics.store.imports.importing import namespace_of as namespace_of
+    from batpak_analytics.store.imports.report import ImportReport as ImportReport
     from batpak_analytics.store.items import BatchItem as BatchItem
     from batpak_analytics.store.items import PriorItem as PriorItem
     from batpak_analytics.store.marks import Watermarks as Watermarks
@@ -128,6 +130,8 @@ _HOMES = {
     "StoreConfig": "store.config",
     "CopyReport": "store.copies.report",
     "prove_restore": "store.copies.restore",
+    "ImportReport": "store.imports.report",
+    "namespace_of": "store.imports.importing",
     "BatchItem": "store.items",
     "Fence": "store.fence",
     "IdempotencyKey": "store.idempotency",

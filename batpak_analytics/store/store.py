@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
@@ -24,6 +25,7 @@ from batpak_analytics.store.copies.source import CopySource
 from batpak_analytics.store.fence import Fence
 from batpak_analytics.store.files import Files
 from batpak_analytics.store.idempotency import KeyHistory
+from batpak_analytics.store.imports.door import Imports
 from batpak_analytics.store.items import BatchItem, Draft, make_draft
 from batpak_analytics.store.lifecycle import closed_payload, opened_payload
 from batpak_analytics.store.live import LiveRows
@@ -35,11 +37,12 @@ from batpak_analytics.views import Views
 
 if TYPE_CHECKING:
     from batpak_analytics.reader import Reader
+    from batpak_analytics.store.imports.importing import Target
     from batpak_analytics.store.table.append import AppendedFrame
     from batpak_analytics.store.table.rows import Rows
 
 
-class Store(Queries, Waiting, Views, Copies):
+class Store(Queries, Waiting, Views, Copies, Imports):
     """A store opened for writing, in the bytes of batpak 0.9.0. Threads may share it; a forked child may not.
 
     As a context manager it closes itself, and after an exception in the block too.
@@ -290,6 +293,13 @@ class Store(Queries, Waiting, Views, Copies):
     def _append_rows(self, rows: Rows) -> tuple[int, Any]:
         with self._lock:
             return self._running().append_rows(rows)
+
+    @contextmanager
+    def _turn(self) -> Iterator[Target]:
+        from batpak_analytics.store.imports.importing import Target
+
+        with self._lock:
+            yield Target(self._running(), self._history, self._live.find, self._config)
 
     def begin_fence(self) -> Fence:
         """A fence to submit events to, which are kept or taken back together; one at a time.
