@@ -27,13 +27,13 @@ def destination_of(store: Path, given: str | PathLike[str]) -> Destination:
     """The destination, or `CopyRefusedError` for one that is taken, inside the store, or cannot be written."""
     text = fspath(given)
     path = Path(text)
+    if os.path.lexists(path):
+        kind = "a symbolic link" if path.is_symlink() else "a directory" if path.is_dir() else "a file"
+        raise _refused(path, f"{path} exists: it is {kind}, and a copy replaces nothing. Give a new name.")
     parent = path.parent.resolve()
     if not parent.is_dir():
         raise _refused(path, f"{parent} is no directory, so {path.name!r} cannot be made in it. Create it first.")
     _require_outside(store, path, parent)
-    if os.path.lexists(path):
-        kind = "a symbolic link" if path.is_symlink() else "a directory" if path.is_dir() else "a file"
-        raise _refused(path, f"{path} exists: it is {kind}, and a copy replaces nothing. Give a new name.")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise _refused(path, f"{parent} may not be written by this user. Give a directory that may.")
     partial = parent / f"{path.name}{PARTIAL_SUFFIX}"
