@@ -119,8 +119,11 @@ class _Import:
     def _kept(self) -> str:
         count = self._done.counts["imported"]
         if not count:
-            return "No event was imported. Import again when the reason is gone."
-        return f"{count:,} events were imported and are on disk. Import again when the reason is gone: it goes on."
+            return "No event was imported. Import again when the reason is gone, or leave the event out with keep=."
+        return (
+            f"{count:,} events were imported and are on disk. Import again to go on when the reason is gone, or leave "
+            f"the event out with keep=."
+        )
 
 
 def _damage_of(source: Any) -> tuple[str, ...]:
