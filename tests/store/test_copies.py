@@ -29,7 +29,9 @@ from batpak_analytics.store.store import Store
 from tests.engine.building import three_segments, write_store
 from tests.engine.test_visibility import as_nobody, hide, opened
 from tests.store.copy_cases import KIND, written
+from tests.store.half_compactions import STRATEGIES, Compaction, steps
 from tests.store.test_half_compaction import copied, shown
+from tests.store.test_half_compaction import written as half_written
 
 KINDS = ("snapshot", "fork")
 
@@ -434,3 +436,21 @@ def test_options_that_do_not_exist_are_refused(tmp_path: Path, options: dict[str
     with bp.open_reader(bp.demo_store()) as reader, pytest.raises(ValueError, match="Pass"):
         reader.fork(tmp_path / "copy", **options)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_copy_of_a_compaction_cut_short_has_every_event(tmp_path: Path, kind: str, strategy: str) -> None:
+    """At every step of it: what the reader shows is in the copy, without the marker and what was moved aside."""
+    path = half_written(tmp_path / "origin")
+    for number, step in enumerate(steps(Compaction(path, strategy))):
+        if step == "done":
+            break
+        with bp.open_reader(path) as reader:
+            before = shown(path)
+            copy = getattr(reader, kind)(tmp_path / f"copy-{number}").path
+        assert shown(copy) == before, step
+        assert not [one.name for one in copy.iterdir() if "compact" in one.name]
+        with Store.open(copy) as store:
+            store.append("order:1", "shop", KIND, 1)
+        assert shown(copy)[: len(before)] == before, step
