@@ -190,3 +190,21 @@ def test_sealed_store_is_refused_by_both_unless_keys_stay_behind(oracle: Oracle,
     assert "KeysExcluded" in theirs["body"]["findings"]
     assert "KeysExcluded" in [type(one).__name__ for one in report.body.findings]
     assert not list((tmp_path / "mine").glob("keyset*"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_store_as_its_own_destination_is_refused_where_a_snapshot_of_the_reference_deletes_it(
+    oracle: Oracle, tmp_path: Path, kind: str
+) -> None:
+    store = copy_store(COMMITTED / "segments", tmp_path / "store")
+    before = facts(store)
+    with bp.open_reader(store) as reader, pytest.raises(bp.CopyRefusedError, match="exists"):
+        getattr(reader, kind)(store)
+    assert facts(store) == before
+    if kind == "fork":
+        with pytest.raises(OracleFailed, match="resolves to the source"):
+            oracle.fork(store, store)
+    else:
+        assert oracle.snapshot(store, store)["body"]["copied_segment_ids_sorted"] == []
+    left = {row["event_id"] for row in read_store(store)} if list(store.glob("*.fbat")) else set()
+    assert ({row["event_id"] for row in before} <= left) == (kind == "fork")
