@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgpack
+
 from batpak_analytics.errors import FormatError, FutureVersionError
 from batpak_analytics.format import codec, layout
 from batpak_analytics.format.sidecars.envelope import body_cursor, close_envelope, open_envelope
@@ -37,16 +39,18 @@ _read = codec.Struct(
 
 def encode(value: Provenance) -> bytes:
     """The bytes of the extension `batpak.import.provenance`."""
-    return codec.pack_map(
-        [
-            ("schema_version", codec.pack_uint(value.schema_version)),
-            ("source_namespace", codec.pack_str(value.source_namespace)),
-            ("source_event_id", codec.pack_bin16(value.source_event_id)),
-            ("source_global_sequence", codec.pack_uint(value.source_global_sequence)),
-            ("source_kind", codec.pack_uint(value.source_kind)),
-            ("source_content_hash", codec.pack_int_array(value.source_content_hash)),
-        ]
+    # Ids are bin, other bytes are arrays of integers, and every integer has its shortest form: what msgpack does.
+    packed: bytes = msgpack.packb(
+        {
+            "schema_version": value.schema_version,
+            "source_namespace": value.source_namespace,
+            "source_event_id": value.source_event_id,
+            "source_global_sequence": value.source_global_sequence,
+            "source_kind": value.source_kind,
+            "source_content_hash": list(value.source_content_hash),
+        }
     )
+    return packed
 
 
 def decode(data: Any) -> Provenance:

@@ -82,6 +82,25 @@ def test_copy_of_a_compacted_store_keeps_its_numbers(oracle: Oracle, tmp_path: P
     assert_store_equals(copy, oracle.dump(copy))
 
 
+def test_copy_by_the_reference_renumbers_what_a_retention_left_and_one_from_here_does_not(
+    oracle: Oracle, tmp_path: Path
+) -> None:
+    store = copy_store(COMMITTED / "segments", tmp_path / "store")
+    oracle.append(store, seed=1, events=30, segment_bytes=9_000)
+    oracle.compact(store, "retention")
+    oracle.append(store, seed=2, events=30, segment_bytes=9_000)
+    with bp.open_reader(store) as reader:
+        reader.snapshot(tmp_path / "mine")
+    before, mine = (
+        {row["event_id"]: row["global_sequence"] for row in oracle.dump(path)} for path in (store, tmp_path / "mine")
+    )
+    oracle.snapshot(store, tmp_path / "theirs")
+    theirs = {row["event_id"]: row["global_sequence"] for row in oracle.dump(tmp_path / "theirs")}
+    assert mine == before
+    assert before.keys() < theirs.keys()
+    assert [event for event, number in before.items() if theirs[event] != number]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_copy_of_a_store_that_is_written_is_continued_by_both(oracle: Oracle, tmp_path: Path, kind: str) -> None:
     chance, path = random.Random(3), tmp_path / "store"

@@ -94,10 +94,14 @@ def _segment_tasks(source: CopySource) -> Iterable[Task]:
 
 
 def _with_footer(segment: SegmentRows, name: str, mode: int) -> Task:
-    contents = contents_of(segment)
-    footer = len(contents.rows) * layout.FOOTER_ENTRY_SIZE + sum(len(text.encode()) for text in contents.strings)
-    size = contents.end + footer + _MARGIN_BYTES + _STRING_HEADER_BYTES * len(contents.strings)
-    return Task(name, size, mode, partial(sound_bytes, contents, time.time_ns()), segment, new_footer=True)
+    """Its rows are copied when it is written, one segment at a time."""
+    strings = sum(len(text.encode()) + _STRING_HEADER_BYTES for text in segment.strings)
+    most = segment.size_bytes + segment.count * layout.FOOTER_ENTRY_SIZE + strings + _MARGIN_BYTES
+    return Task(name, most, mode, partial(_sealed_pieces, segment), segment, new_footer=True)
+
+
+def _sealed_pieces(segment: SegmentRows) -> Iterable[bytes]:
+    return sound_bytes(contents_of(segment), time.time_ns())
 
 
 def _sidecar_tasks(source: CopySource) -> Iterable[Task]:

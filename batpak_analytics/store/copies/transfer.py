@@ -70,8 +70,6 @@ def transfer(
             files.sync_directory(target.partial)
             files.rename(target.partial, target.path)
     except OSError as error:
-        if isinstance(error, CopyRefusedError):
-            raise
         raise CopyFailedError(
             f"Copying {store} to {target.path} failed ({error.strerror or error}). The store is as it was, and "
             f"{_what_is_left(target)}. Free or replace the disk, then repeat.",
