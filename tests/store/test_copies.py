@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -99,18 +100,20 @@ def test_place_inside_the_store_by_another_mount_is_recognised(
         getattr(reader, kind)(tmp_path / "mounted" / "copy")
 
 
-def test_place_that_may_not_be_written_is_refused_for_an_unprivileged_user(tmp_path: Path) -> None:
-    store = copied("quickstart", tmp_path / "store")
-    (tmp_path / "closed").mkdir(mode=0o755)
-    opened(store)
-    for one in store.iterdir():
-        one.chmod(0o644)
-    done = as_nobody(
-        f"import batpak_analytics.store.copies.copying\n"
-        f"batpak_analytics.reader.open_reader({str(store)!r}).snapshot({str(tmp_path / 'closed' / 'copy')!r})"
-    )
-    assert "CopyRefusedError" in done.stderr and "may not be written" in done.stderr
-    assert not list((tmp_path / "closed").iterdir())
+def test_place_that_may_not_be_written_is_refused_for_an_unprivileged_user() -> None:
+    """Not in pytest's own directory: every session that begins closes that to other users."""
+    with tempfile.TemporaryDirectory() as directory:
+        here = opened(Path(directory))
+        store = copied("quickstart", here / "store")
+        (here / "closed").mkdir(mode=0o755)
+        for one in store.iterdir():
+            one.chmod(0o644)
+        done = as_nobody(
+            f"import batpak_analytics.store.copies.copying\n"
+            f"batpak_analytics.reader.open_reader({str(store)!r}).snapshot({str(here / 'closed' / 'copy')!r})"
+        )
+        assert "CopyRefusedError" in done.stderr and "may not be written" in done.stderr
+        assert not list((here / "closed").iterdir())
 
 
 class Small(Files):
