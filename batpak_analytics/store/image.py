@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,14 +22,21 @@ from batpak_analytics.store.files import Files
 from batpak_analytics.store.report import Repair
 
 
-def is_true(segments: Sequence[SegmentRows], image: IndexImage) -> bool:
+class Segments(Protocol):
+    """A view, or anything else that has segments by ascending id."""
+
+    @property
+    def segments(self) -> Sequence[SegmentRows]: ...
+
+
+def is_true(view: Segments, image: IndexImage) -> bool:
     """Whether the reference would believe the image, and it lists what the segments hold up to its watermark."""
     name = canonical_name(image.watermark_segment)
-    sizes = {segment.name: segment.size_bytes for segment in segments}
+    sizes = {segment.name: segment.size_bytes for segment in view.segments}
     if sizes.get(name, -1) < image.watermark_offset:
         return False
     ids, offsets = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
-    for segment in segments:
+    for segment in view.segments:
         if segment.segment_id > image.watermark_segment:
             break
         listed = segment.rows["offset"]

@@ -37,7 +37,7 @@ from batpak_analytics.store.sealed import refuse_sealed
 from batpak_analytics.store.torn import Torn, repair_torn, torn_segments
 
 # What a new segment behind it does not make worse.
-HARMLESS = frozenset(("image-unusable", "coordinate", "hidden-after-compaction", "segment-name"))
+_HARMLESS = frozenset(("image-unusable", "coordinate", "hidden-after-compaction", "segment-name"))
 
 
 class Head(NamedTuple):
@@ -128,7 +128,7 @@ def _made_harmless(
     if repairs:
         view = look()
     repairs += repair(files, repairable(view), now_ns) + repair_torn(files, _torn(view), now_ns)
-    if marker is None and (image is None or is_true(view.segments, image)):
+    if marker is None and (image is None or is_true(view, image)):
         return repairs
     view = look()
     repairs += repair(files, unnumbered(view), now_ns) + remove_images(files, directory)
@@ -138,7 +138,7 @@ def _made_harmless(
 def _torn(view: View) -> list[Torn]:
     """Segments that only a look at their pages explains."""
     plain = {segment.segment_id for segment in repairable(view)}
-    told = {one.segment for one in view.findings if one.rule not in HARMLESS} - plain
+    told = {one.segment for one in view.findings if one.rule not in _HARMLESS} - plain
     return torn_segments(view, told)
 
 
@@ -156,7 +156,7 @@ def _refuse_damaged(view: View) -> None:
     idle = {one.file.name for one in view.listing.segments} - {segment.name for segment in view.segments}
     for finding in view.findings:
         settled = finding.rule in COMPACTION_RULES or finding.file in idle or finding.segment in unfinished
-        if settled or finding.rule in HARMLESS:
+        if settled or finding.rule in _HARMLESS:
             continue
         raise StoreNeedsRepairError(
             f"{finding.file or view.path}: {finding.meaning} ({finding.rule}, at byte {finding.offset}). A new "

@@ -24,5 +24,5 @@ def true_images(source: CopySource) -> Iterator[tuple[str, bytes]]:
             image = decode(data)
         except (FormatError, FutureVersionError):
             continue
-        if is_true(source.segments, image):
+        if is_true(source, image):
             yield name, data

@@ -19,10 +19,13 @@ from batpak_analytics.format.sidecars import idempotency
 from batpak_analytics.format.sidecars.idempotency import IdempotencyEntry
 from batpak_analytics.format.sidecars.visibility import HiddenRanges, below
 from batpak_analytics.store.compaction import COMPACTION_RULES
-from batpak_analytics.store.recovered import HARMLESS
 from batpak_analytics.store.repair import repairable, unnumbered
 
 _FALLBACK_MODE = 0o600
+_NO_MATTER = frozenset(
+    ("image-unusable", "coordinate", "hidden-after-compaction", "segment-name", "keyset-unusable")
+)  # fmt: skip
+"""Findings that are as true of the copy, or about what is not copied."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +88,7 @@ def _refuse_damaged(view: View) -> None:
     new_footer = {one.segment_id for one in unnumbered(view)}
     sound = {one.segment_id for one in repairable(view)}
     for one in view.findings:
-        if one.rule in HARMLESS or one.rule in COMPACTION_RULES or one.segment in sound:
+        if one.rule in _NO_MATTER or one.rule in COMPACTION_RULES or one.segment in sound:
             continue
         if one.segment is not None and one.segment not in new_footer and one.rule != "hidden-ambiguous":
             continue
