@@ -97,11 +97,6 @@ def digest(value: Any) -> bytes:
     return blake3(canonical(value)).digest()
 
 
-def digest_of_bytes(data: bytes) -> bytes:
-    """BLAKE3 of bytes as they are, such as those of a path."""
-    return blake3(data).digest()
-
-
 def fingerprint(body: Any, names: Iterable[str]) -> bytes:
     """The id of a report: the digest of those fields of its body that `names` lists, in that order."""
     return blake3(codec.pack_map([(name, canonical(getattr(body, name))) for name in names])).digest()

@@ -26,7 +26,8 @@ class Segments(Protocol):
     """A view, or anything else that has segments by ascending id."""
 
     @property
-    def segments(self) -> Sequence[SegmentRows]: ...
+    def segments(self) -> Sequence[SegmentRows]:
+        """Those that count."""
 
 
 def is_true(view: Segments, image: IndexImage) -> bool:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 
+from blake3 import blake3
+
 from batpak_analytics.errors import CopyRefusedError
-from batpak_analytics.evidence.canonical import digest_of_bytes
 
 PARTIAL_SUFFIX = ".batpak-partial"
 
@@ -39,7 +40,7 @@ def destination_of(store: Path, given: str | PathLike[str]) -> Destination:
     partial = parent / f"{path.name}{PARTIAL_SUFFIX}"
     if os.path.lexists(partial):
         raise left_over(path, partial)
-    return Destination(parent / path.name, partial, digest_of_bytes(os.fsencode(text)))
+    return Destination(parent / path.name, partial, blake3(os.fsencode(text)).digest())
 
 
 def left_over(path: Path, partial: Path) -> CopyRefusedError:
