@@ -235,12 +235,12 @@ def test_copy_may_be_read_by_those_who_may_read_the_store(tmp_path: Path, kind: 
     for one in store.iterdir():
         one.chmod(0o640 if one.suffix == ".fbat" else 0o600)
     store.chmod(0o550)
-    with bp.open_reader(store) as reader:
-        copy = getattr(reader, kind)(tmp_path / "copy").path
+    copies = [copy_through(files, store, kind, tmp_path / type(files).__name__) for files in (Files(), Clones())]
     store.chmod(0o750)
-    assert stat.S_IMODE(copy.stat().st_mode) == 0o750  # its owner may write to it
-    for one in copy.iterdir():
-        assert stat.S_IMODE(one.stat().st_mode) == (0o640 if one.suffix == ".fbat" else 0o600)
+    for copy in (report.path for report in copies):
+        assert stat.S_IMODE(copy.stat().st_mode) == 0o750  # its owner may write to it
+        for one in copy.iterdir():
+            assert stat.S_IMODE(one.stat().st_mode) == (0o640 if one.suffix == ".fbat" else 0o600)
 
 
 def test_last_segment_of_a_copy_is_what_the_store_itself_would_seal(tmp_path: Path) -> None:

@@ -141,6 +141,9 @@ def _make(files: Files, task: Task, path: Path, ladder: tuple[How, ...]) -> Copi
     if shared is not None:
         for how in ladder:
             if _share(files, shared, path, how):
+                if how == "reflink":  # a file of its own, where a link has the mode of the one file
+                    files.set_mode(path, task.mode)
+                    files.sync_file(path)
                 return CopiedFile(task.name, how, task.size_bytes, None, shared.segment_id)
     digest, size = blake3(), 0
     descriptor = files.create(path)
@@ -149,10 +152,10 @@ def _make(files: Files, task: Task, path: Path, ladder: tuple[How, ...]) -> Copi
             digest.update(piece)
             size += len(piece)
             write_all(files, descriptor, piece)
+        files.set_mode(path, task.mode)  # before the sync, which brings that to disk too
         files.sync(descriptor)
     finally:
         files.close(descriptor)
-    files.set_mode(path, task.mode)
     segment_id = None if task.segment is None else task.segment.segment_id
     return CopiedFile(task.name, "copy", size, digest.hexdigest(), segment_id, task.new_footer)
 
