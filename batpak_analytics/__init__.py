@@ -74,8 +74,12 @@ if TYPE_CHECKING:
     from batpak_analytics.reader import Reader as Reader
     from batpak_analytics.reader import open_reader as open_reader
     from batpak_analytics.store.config import StoreConfig as StoreConfig
+    from batpak_analytics.store.copies.report import CopyReport as CopyReport
+    from batpak_analytics.store.copies.restore import prove_restore as prove_restore
     from batpak_analytics.store.fence import Fence as Fence
     from batpak_analytics.store.idempotency import IdempotencyKey as IdempotencyKey
+    from batpak_analytics.store.imports.importing import namespace_of as namespace_of
+    from batpak_analytics.store.imports.report import ImportReport as ImportReport
     from batpak_analytics.store.items import BatchItem as BatchItem
     from batpak_analytics.store.items import PriorItem as PriorItem
     from batpak_analytics.store.marks import Watermarks as Watermarks
@@ -124,6 +128,10 @@ _HOMES = {
     "upcast": "payloads.default",
     "Store": "store.store",
     "StoreConfig": "store.config",
+    "CopyReport": "store.copies.report",
+    "prove_restore": "store.copies.restore",
+    "ImportReport": "store.imports.report",
+    "namespace_of": "store.imports.importing",
     "BatchItem": "store.items",
     "Fence": "store.fence",
     "IdempotencyKey": "store.idempotency",
@@ -142,7 +150,7 @@ _ERRORS = (
     "ViewExpiredError", "ResultTooLargeError", "AnchorError", "MissingExtraError", "UnknownColumnError",
     "StoreLockedError", "StoreNeedsRepairError", "StoreEncryptedError", "StoreClosedError", "AppendRefusedError",
     "AppendFrameError", "ClockMismatchError", "FenceActiveError", "FenceEndedError", "WriteFailedError",
-    "WaitTimeoutError",
+    "WaitTimeoutError", "CopyRefusedError", "CopyFailedError", "ImportStoppedError",
     "PayloadDeclarationError", "PayloadRegistryError", "PayloadCollisionError", "UpcastChainError", "TypedDecodeError",
     "PayloadKindError", "PayloadVersionError", "UpcastError", "PayloadMismatchError", "BatpakWarning",
     "BatpakDamageWarning", "PerformanceWarning",

@@ -33,6 +33,9 @@
     ├── FenceActiveError                               a fence is open, and the append is not submitted to it
     ├── FenceEndedError                                the visibility fence was committed or cancelled before
     ├── WriteFailedError          (OSError)            the disk refused, and the writer has stopped
+    ├── CopyRefusedError          (ValueError)         a destination or a store that is not copied; nothing was touched
+    ├── CopyFailedError           (OSError)            the disk refused in the middle of a copy
+    ├── ImportStoppedError                             an import of which only the first chunks were appended
     ├── WaitTimeoutError          (TimeoutError)       what was waited for did not happen in time; nothing is undone
     ├── PayloadDeclarationError   (TypeError)          a class or step that cannot be registered as a payload's
     ├── PayloadRegistryError                           registered payload types that contradict each other
@@ -257,6 +260,28 @@ class WriteFailedError(BatpakError, OSError):
         super().__init__(message, **evidence)
         self.durable_sequence = durable_sequence
         self.written_sequence = written_sequence
+
+
+class CopyRefusedError(BatpakError, ValueError):
+    """A snapshot or fork that was not begun: its destination, its room, or the store do not allow it."""
+
+
+class CopyFailedError(BatpakError, OSError):
+    """A snapshot or fork that the disk did not let come to its end; the store is as it was.
+
+    ``path`` is the destination. It does not exist, or, where the message says so, it is whole.
+    """
+
+
+class ImportStoppedError(BatpakError):
+    """An import of which only the first chunks were appended; the cause is in ``__cause__``.
+
+    ``report`` is the `ImportReport` of those chunks, all of them on disk. The same import, done again, goes on.
+    """
+
+    def __init__(self, message: str = "", *, report: Any = None, **evidence: Any) -> None:
+        super().__init__(message, **evidence)
+        self.report = report
 
 
 class WaitTimeoutError(BatpakError, TimeoutError):

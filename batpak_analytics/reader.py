@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from html import escape
+from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from batpak_analytics.copies import Copies
 from batpak_analytics.engine import check as frame_check
 from batpak_analytics.engine import ids
 from batpak_analytics.engine.filesystem import DescriptorCache
@@ -57,7 +59,7 @@ def open_reader(path: str | PathLike[str], *, on_damage: OnDamage = "report") ->
     return Reader(path, on_damage=on_damage)
 
 
-class Reader(Queries, Views):
+class Reader(Queries, Views, Copies):
     """A store opened for reading. The view it holds never changes until `refresh`; threads may share it."""
 
     def __init__(self, path: str | PathLike[str], *, on_damage: OnDamage = "report") -> None:
@@ -100,6 +102,11 @@ class Reader(Queries, Views):
 
     def _reading(self) -> Reader:
         return self
+
+    def _to_copy(self) -> tuple[Path, Callable[[], Any], Any]:
+        view = self._view
+        pin = import_module("batpak_analytics.store.copies.source").source_of_view
+        return self._path, lambda: pin(view), import_module("batpak_analytics.store.files").Files()
 
     def _snapshot(self) -> Snapshot:
         return Snapshot.of_view(self._view)

@@ -22,15 +22,31 @@ LAYERS: dict[str, set[str]] = {
     "engine": {"errors", "model", "format", "kernels"},
     "evidence": {"errors", "model", "format"},
     "payloads": {"errors", "model", "format", "kernels"},
-    "store": {"errors", "model", "format", "kernels", "engine", "payloads", "evidence", "frames", "reader", "views"},
+    "store": {
+        "errors",
+        "model",
+        "format",
+        "kernels",
+        "engine",
+        "payloads",
+        "evidence",
+        "frames",
+        "reader",
+        "views",
+        "copies",
+    },
     "arrow": {"errors", "model", "format", "kernels", "engine"},
     "graph": {"errors", "model", "format", "kernels", "engine", "arrow"},
     "frames": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph"},
     "proof": {"errors", "model", "format", "kernels", "engine", "arrow", "frames"},
     # It names what it gives, and loads nothing before it is asked.
     "views": {"engine", "arrow", "graph", "frames", "proof", "reader"},
-    "reader": {"errors", "model", "format", "engine", "payloads", "views"},
-    "cli": {"errors", "model", "data", "format", "kernels", "engine", "arrow", "graph", "frames", "proof", "reader"},
+    "copies": {"evidence", "store"},
+    "reader": {"errors", "model", "format", "engine", "payloads", "views", "copies"},
+    "cli": {
+        *("errors", "model", "data", "format", "kernels", "engine", "evidence", "arrow", "graph", "frames", "proof"),
+        "reader",
+    },
 }
 FACADES = {"__init__", "__main__"}  # the public names; only commands may go through them
 
@@ -53,6 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "frames": {"numpy", "pyarrow", "pandas", "tqdm"},
     "proof": {"numpy", "pyarrow", "pandas"},
     "views": {"pandas"},
+    "copies": set(),
     "reader": set(),
     "cli": {"numpy", "pyarrow", "pandas", "tqdm", "rich"},
 }

@@ -35,9 +35,11 @@ examples:
   batpak why    data/store 391124e8               what led to an event, and what it led to
   batpak check  data/store                        CRC of every frame and footer; exit code 0, 1 or 2
   batpak verify data/store                        links, clocks, batches, payload hashes; what that proves
+  batpak snapshot data/store backup/today         a copy that is whole in itself, while the application runs
+  batpak import data/store other/store --namespace other    its events, each once
 
 A store is the directory in which a Rust application keeps its *.fbat files. It is opened without a lock and
-nothing is ever written into it, so reading while the application runs is safe.
+nothing is ever written into it, so reading while the application runs is safe. Only import writes, and locks.
 """
 
 
@@ -85,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_checkpoint(commands)
     _add_chain(commands)
+    _add_snapshot(commands)
+    _add_fork(commands)
+    _add_import(commands)
     return parser
 
 
@@ -242,6 +247,70 @@ def _add_chain(commands: Any) -> None:
     chain.add_argument("entity", metavar="ENTITY", help="this entity, and those under it: order also takes order:7")
     chain.add_argument("--lane", type=_count, metavar="N", help="this lane only")
     chain.add_argument("--payloads", action="store_true", help="hash every payload too")
+
+
+def _add_snapshot(commands: Any) -> None:
+    snapshot = _command(
+        commands,
+        "snapshot",
+        "copy a store to a new directory, while it may be written",
+        "Copies what is there now, without a lock: the last segment is cut behind its last whole event, and every\n"
+        "segment of the copy has a footer, so that both engines see the same events and numbers. The copy appears\n"
+        "under its name when it is whole and on disk.\n\n"
+        "example:\n"
+        "  batpak snapshot data/store backup/monday",
+        _run("copies", "snapshot"),
+    )
+    _add_copy(snapshot)
+
+
+def _add_fork(commands: Any) -> None:
+    fork = _command(
+        commands,
+        "fork",
+        "as snapshot, but sharing the files that never change",
+        "Sealed segments get a second name (or share blocks, where the file system can) instead of a copy. Either\n"
+        "store can then be written and compacted without the other noticing.\n\n"
+        "example:\n"
+        "  batpak fork data/store data/what-if",
+        _run("copies", "fork"),
+    )
+    _add_copy(fork)
+    fork.add_argument("--copy", choices=("reflink", "hardlink", "copy"), default="reflink",
+                      help="what to try first (default reflink, then hardlink, then copy)")  # fmt: skip
+    fork.add_argument("--with-caches", action="store_true", help="take along a true index image")
+
+
+def _add_copy(parser: argparse.ArgumentParser) -> None:
+    _add_path(parser)
+    parser.add_argument("dest", metavar="DEST", help="the copy: a path that does not exist yet")
+    parser.add_argument("--exclude-keys", action="store_true", help="copy a store that seals payloads, without keys")
+    parser.add_argument("--json", action="store_true", help="print the report with its evidence as JSON")
+
+
+def _add_import(commands: Any) -> None:
+    importing = _command(
+        commands,
+        "import",
+        "append the events of another store, each once",
+        "Opens PATH for writing, and appends the events of SOURCE that were not imported under this namespace yet,\n"
+        "by whichever engine. If it is stopped, run it again: it goes on.\n\n"
+        "example:\n"
+        "  batpak import data/store other/store --namespace shop-2 --entity order",
+        _run("copies", "import_"),
+    )
+    _add_path(importing)
+    add = importing.add_argument
+    add("source", metavar="SOURCE", help="the store whose events are appended to PATH")
+    add("--namespace", required=True, metavar="NAME", help="names the source, the same each time")
+    add("--entity", metavar="NAME", help="this entity, and those under it: order also takes order:7")
+    add("--kind", type=_kind, action="append", metavar="KIND", help="0xF001 or 61441; may be repeated")
+    add("--after", type=_count, metavar="N", help="events after this sequence of the source")
+    add("--chunk-size", type=_count, default=256, metavar="N", help="events written together (default 256)")
+    add("--lanes", action="store_true", help="keep lanes and depths; otherwise all go to lane 0")
+    add("--clear-causes", action="store_true", help="keep no causes, as batpak does")
+    add("--skip-encrypted", action="store_true", help="leave out sealed events instead of refusing")
+    add("--json", action="store_true", help="print the report as JSON")
 
 
 def _command(

@@ -241,6 +241,13 @@ KEYSET_MAGIC: Final = b"FBATKS"
 KEYSET_VERSION: Final = 1
 KEY_SIZE: Final = 32
 
+# -- the same envelope around what travels rather than lies in a store (fork_report.rs, import.rs) ---------
+FORK_EVIDENCE_MAGIC: Final = b"FBATFE"
+IMPORT_PROVENANCE_MAGIC: Final = b"FBATIP"
+IMPORT_PROVENANCE_VERSION: Final = 1
+IMPORT_PROVENANCE_KEY: Final = "batpak.import.provenance"
+IMPORT_KEY_DOMAIN: Final = "batpak.import"
+
 # Header tails after the envelope, by version (core/src/store/cold_start/mmap/format.rs). All start with
 # watermark_segment, watermark_offset, allocator, interner_count, entry_count, interner_len; version 2 adds
 # summary_len and version 5 ext_blob_len.

@@ -14,6 +14,8 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
 _CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _FILE_MODE = 0o666
+_PRIVATE = 0o700
+_FICLONE = 0x40049409  # of Linux: _IOW(0x94, 9, int)
 
 WRITE_BYTES = 1 << 20
 """Given to the system at a time. From 2 MB on, Linux takes its largest pages for them, which a virtual machine often
@@ -71,6 +73,45 @@ class Files:
     def remove(self, path: Path) -> None:
         """Remove a file of this store."""
         os.unlink(path)
+
+    def new_directory(self, path: Path) -> None:
+        """Create a directory that only its owner may enter; the name must be free."""
+        os.mkdir(path, _PRIVATE)
+
+    def remove_directory(self, path: Path) -> None:
+        """Remove an empty directory."""
+        os.rmdir(path)
+
+    def set_mode(self, path: Path, mode: int) -> None:
+        """Say who may read and write a file or enter a directory."""
+        os.chmod(path, mode)
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give the file a second name, which must be free: a hard link."""
+        os.link(source, target, follow_symlinks=False)
+
+    def clone(self, source: Path, target: Path) -> None:
+        """A new file that shares the blocks of `source` until one of them is written to: a reflink.
+
+        Raises OSError where the file system cannot; the new file is empty then, and is left.
+        """
+        import fcntl
+
+        descriptor = self.create(target)
+        try:
+            origin = os.open(source, os.O_RDONLY | _CLOSE_ON_EXEC | _NO_LINK)
+            try:
+                fcntl.ioctl(descriptor, _FICLONE, origin)
+            finally:
+                os.close(origin)
+            self.sync(descriptor)
+        finally:
+            self.close(descriptor)
+
+    def free_bytes(self, path: Path) -> int:
+        """How many bytes this process may still write to the file system of a directory."""
+        room = os.statvfs(path)
+        return room.f_bavail * room.f_frsize
 
     def close(self, descriptor: int) -> None:
         """Let go of a descriptor."""

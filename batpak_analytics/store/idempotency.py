@@ -98,8 +98,11 @@ class KeyHistory:
 
     def save(self, files: Files) -> None:
         """Write the list, at once and durably; cost: a few microseconds a key."""
-        data = idempotency.encode(list(self._entries.values()))
-        replace_file(files, self._directory / layout.IDEMPOTENCY_NAME, [data])
+        replace_file(files, self._directory / layout.IDEMPOTENCY_NAME, [self.encoded()])
+
+    def encoded(self) -> bytes:
+        """The list as a file."""
+        return idempotency.encode(list(self._entries.values()))
 
 
 def _receipt_of(place: Place) -> Receipt:

@@ -7,13 +7,14 @@ behind no footer. So such an image is removed, once every segment has a footer w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from batpak_analytics.engine.sequences import FROM_IMAGE
-from batpak_analytics.engine.view import View
+from batpak_analytics.engine.view import SegmentRows
 from batpak_analytics.format.layout import CHECKPOINT_NAME, MMAP_INDEX_NAME
 from batpak_analytics.format.segment import canonical_name
 from batpak_analytics.format.sidecars.image import IndexImage
@@ -21,7 +22,15 @@ from batpak_analytics.store.files import Files
 from batpak_analytics.store.report import Repair
 
 
-def is_true(view: View, image: IndexImage) -> bool:
+class Segments(Protocol):
+    """A view, or anything else that has segments by ascending id."""
+
+    @property
+    def segments(self) -> Sequence[SegmentRows]:
+        """Those that count."""
+
+
+def is_true(view: Segments, image: IndexImage) -> bool:
     """Whether the reference would believe the image, and it lists what the segments hold up to its watermark."""
     name = canonical_name(image.watermark_segment)
     sizes = {segment.name: segment.size_bytes for segment in view.segments}

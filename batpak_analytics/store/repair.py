@@ -51,12 +51,13 @@ def repairable(view: View) -> list[SegmentRows]:
 
 def unnumbered(view: View) -> list[SegmentRows]:
     """The segments whose events have numbers that only an index image or counting gives."""
-    return [
-        segment
-        for segment in view.segments
-        if segment.footer_state != FooterState.TRUSTED
-        or not np.array_equal(segment.rows["global_sequence"], segment.sequence)
-    ]
+    return [segment for segment in view.segments if is_unnumbered(segment)]
+
+
+def is_unnumbered(segment: SegmentRows) -> bool:
+    """Whether the numbers of its events stand in no footer of its own."""
+    trusted = segment.footer_state == FooterState.TRUSTED
+    return not trusted or not np.array_equal(segment.rows["global_sequence"], segment.sequence)
 
 
 class Contents(NamedTuple):

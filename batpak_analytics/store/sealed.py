@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from batpak_analytics.engine.ids import Place
 from batpak_analytics.engine.point_read import read_event
-from batpak_analytics.engine.view import View
+from batpak_analytics.engine.view import SegmentRows, View
 from batpak_analytics.errors import CorruptError, StoreEncryptedError
 from batpak_analytics.format.layout import KEYSET_NAME
 from batpak_analytics.model import EventKind
@@ -24,7 +25,7 @@ def refuse_sealed(directory: Path, names: Any, view: View) -> None:
     0.9.0 seals all events of a session or none, and each session has segments of its own, so that one event tells for
     its segment. A compaction joins segments: of a larger one, up to 16 events are looked at, evenly spread.
     """
-    evidence = directory / KEYSET_NAME if KEYSET_NAME in names else _sealed_segment(view)
+    evidence = evidence_of_sealing(directory, names, view.segments)
     if evidence is not None:
         raise StoreEncryptedError(
             f"{evidence} shows that this store seals its payloads, and appends from here would be readable beside "
@@ -33,8 +34,13 @@ def refuse_sealed(directory: Path, names: Any, view: View) -> None:
         )
 
 
-def _sealed_segment(view: View) -> Path | None:
-    for segment in view.segments:
+def evidence_of_sealing(directory: Path, names: Any, segments: Iterable[SegmentRows]) -> Path | None:
+    """The file that shows that payloads are sealed: the keyset, or a segment; None where nothing does."""
+    return directory / KEYSET_NAME if KEYSET_NAME in names else _sealed_segment(segments)
+
+
+def _sealed_segment(segments: Iterable[SegmentRows]) -> Path | None:
+    for segment in segments:
         users = np.flatnonzero(~np.isin(segment.rows["kind"] >> 12, _RESERVED))
         samples = min(1 + len(users) // ROWS_A_SAMPLE, MOST_SAMPLES, len(users))
         for at in np.linspace(0, len(users) - 1, samples).astype(int) if samples else ():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from batpak_analytics.copies import Copies
 from batpak_analytics.engine.ids import Place
 from batpak_analytics.engine.queries import Queries
 from batpak_analytics.engine.snapshot import Snapshot
@@ -19,9 +21,11 @@ from batpak_analytics.format import layout
 from batpak_analytics.model import EventKind, Receipt
 from batpak_analytics.payloads.default import default_registry
 from batpak_analytics.store.config import StoreConfig
+from batpak_analytics.store.copies.source import CopySource
 from batpak_analytics.store.fence import Fence
 from batpak_analytics.store.files import Files
 from batpak_analytics.store.idempotency import KeyHistory
+from batpak_analytics.store.imports.door import Imports
 from batpak_analytics.store.items import BatchItem, Draft, make_draft
 from batpak_analytics.store.lifecycle import closed_payload, opened_payload
 from batpak_analytics.store.live import LiveRows
@@ -33,11 +37,12 @@ from batpak_analytics.views import Views
 
 if TYPE_CHECKING:
     from batpak_analytics.reader import Reader
+    from batpak_analytics.store.imports.importing import Target
     from batpak_analytics.store.table.append import AppendedFrame
     from batpak_analytics.store.table.rows import Rows
 
 
-class Store(Queries, Waiting, Views):
+class Store(Queries, Waiting, Views, Copies, Imports):
     """A store opened for writing, in the bytes of batpak 0.9.0. Threads may share it; a forked child may not.
 
     As a context manager it closes itself, and after an exception in the block too.
@@ -54,6 +59,7 @@ class Store(Queries, Waiting, Views):
         self._writer: Writer | None = None
         self._last_marks: Watermarks | None = None
         self._own_reader: Reader | None = None
+        self._fences = 0
         try:
             files.make_directory(path)
         except OSError as error:
@@ -288,6 +294,13 @@ class Store(Queries, Waiting, Views):
         with self._lock:
             return self._running().append_rows(rows)
 
+    @contextmanager
+    def _turn(self) -> Iterator[Target]:
+        from batpak_analytics.store.imports.importing import Target
+
+        with self._lock:
+            yield Target(self._running(), self._history, self._live.find, self._config)
+
     def begin_fence(self) -> Fence:
         """A fence to submit events to, which are kept or taken back together; one at a time.
 
@@ -296,6 +309,7 @@ class Store(Queries, Waiting, Views):
         fence = Fence(self)
         with self._lock:
             self._running().begin_fence(fence)
+            self._fences += 1
         return fence
 
     def end_fence(self, fence: Fence, *, keep: bool) -> None:
@@ -335,6 +349,20 @@ class Store(Queries, Waiting, Views):
             self._own_reader = self.reader()
             return self._own_reader
         return self._own_reader.refresh()
+
+    def _to_copy(self) -> tuple[Path, Callable[[], Any], Any]:
+        return self._path, self._pin, self._files
+
+    def _pin(self) -> CopySource:
+        """The store as it is now, on disk, behind a fence of its own as the reference does it."""
+        fence = Fence(self)
+        with self._lock:
+            writer = self._running()
+            writer.begin_fence(fence)
+            writer.end_fence(fence, keep=True)  # which syncs
+            self._fences += 1
+            segments, keys = self._live.snapshot().segments, self._history.encoded()
+            return CopySource(self._path, segments, writer.hidden, keys, self._fences)
 
     def _check_open(self) -> None:
         with self._lock:

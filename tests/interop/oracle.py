@@ -159,6 +159,18 @@ class Oracle:
         """Compact by merge, retention or tombstone; the last two strike one entity (option: strike)."""
         return self._report("compact", store, "--strategy", strategy, *_flags(options))
 
+    def snapshot(self, store: Path, destination: Path, **options: str) -> Any:
+        """The engine's own snapshot and its report (options: keys="exclude", end="close" | "drop")."""
+        return self._report("snapshot", store, destination, *_flags(options))
+
+    def fork(self, store: Path, destination: Path, **options: str) -> Any:
+        """The engine's own fork, its report and its wire form (options: copy, caches="keep", keys, end)."""
+        return self._report("fork", store, destination, *_flags(options))
+
+    def import_events(self, store: Path, source: Path, namespace: str, **options: int | str) -> Any:
+        """The engine's own import, from another store or from itself (options: entity, after, chunk, end)."""
+        return self._report("import", store, source, "--namespace", namespace, *_flags(options))
+
     def verify(self, store: Path) -> Any:
         """What the engine says of all content hashes and links of a copy."""
         with tempfile.TemporaryDirectory() as scratch:

@@ -10,6 +10,8 @@
 //! replay DIR --script FILE                     a session given as JSON, with its clock and ids
 //! verify DIR                                   what the engine's own check of hashes and links says
 //! compact DIR --strategy merge|retention|tombstone [--strike ENTITY]
+//! snapshot DIR DEST, fork DIR DEST             [--copy reflink|hardlink|copy] [--caches keep] [--keys exclude]
+//! import DIR SOURCE --namespace NAME           [--entity E] [--after N] [--chunk N]; all three: [--end close|drop]
 //! bench DIR                                    seconds for open, query and get
 //! verify-chain DIR                             the same, timed, with the read-only open before it
 //! bulk DIR --events N --segment-bytes N        [--payload-bytes N] [--entities N] [--batch N] [--seed N]
@@ -29,6 +31,7 @@ mod args;
 mod bulk;
 mod chance;
 mod choices;
+mod copies;
 mod dump;
 mod graph;
 mod live;
@@ -119,6 +122,9 @@ fn run() -> Result<(), Failure> {
             let strategy = args.text("strategy").unwrap_or("merge");
             print(&maintain::compact(&directory, strategy, args.text("strike").unwrap_or(session::SINGLED_OUT))?)
         }
+        "snapshot" => print(&copies::snapshot(&mut args)?),
+        "fork" => print(&copies::fork(&mut args)?),
+        "import" => print(&copies::import(&mut args)?),
         "replay" => {
             let directory = args.directory()?;
             print(&replay::run(&directory, &args.required::<PathBuf>("script")?)?)
