@@ -9,6 +9,7 @@ The folders are the path of a byte, from a segment file on disk to a column in a
     arrow/          events -> record batches
     graph/          who caused whom, as tables and drawings
     frames/         record batches -> DataFrames
+    projection/     events -> states, and replays of them
     proof/          hash chains, every check, and anchors
     views           what can be asked of a store as tables
     reader          the public facade for reading
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from batpak_analytics.errors import (
         PerformanceWarning as PerformanceWarning,
     )
+    from batpak_analytics.evidence.projection_run import MaybeStale as MaybeStale
     from batpak_analytics.frames.causes import read_causal_nodes as read_causal_nodes
     from batpak_analytics.frames.causes import read_causes as read_causes
     from batpak_analytics.frames.causes import read_correlations as read_correlations
@@ -64,6 +66,23 @@ if TYPE_CHECKING:
     from batpak_analytics.payloads.default import event_payload as event_payload
     from batpak_analytics.payloads.default import upcast as upcast
     from batpak_analytics.payloads.registry import PayloadRegistry as PayloadRegistry
+    from batpak_analytics.projection.cache import DirectoryCache as DirectoryCache
+    from batpak_analytics.projection.cache import MemoryCache as MemoryCache
+    from batpak_analytics.projection.check import PurityReport as PurityReport
+    from batpak_analytics.projection.declared import declare as declare
+    from batpak_analytics.projection.diff import Change as Change
+    from batpak_analytics.projection.diff import Diff as Diff
+    from batpak_analytics.projection.protocol import Projection as Projection
+    from batpak_analytics.projection.protocol import fold as fold
+    from batpak_analytics.projection.ready import Count as Count
+    from batpak_analytics.projection.ready import GroupBy as GroupBy
+    from batpak_analytics.projection.ready import Last as Last
+    from batpak_analytics.projection.ready import StateMachine as StateMachine
+    from batpak_analytics.projection.ready import Sum as Sum
+    from batpak_analytics.projection.replay import Found as Found
+    from batpak_analytics.projection.replay import Replay as Replay
+    from batpak_analytics.projection.vectorised import VectorReplay as VectorReplay
+    from batpak_analytics.projection.vectorised import vectorised as vectorised
     from batpak_analytics.proof.bridge import Bridge as Bridge
     from batpak_analytics.proof.inclusion import InclusionProof as InclusionProof
     from batpak_analytics.proof.inclusion import verify_inclusion as verify_inclusion
@@ -102,6 +121,16 @@ _HOMES = {
     "CausalNodes": "graph.nodes",
     "Correlations": "graph.correlations",
     "Ocel": "frames.ocel",
+    **dict.fromkeys(("DirectoryCache", "MemoryCache"), "projection.cache"),
+    "declare": "projection.declared",
+    "MaybeStale": "evidence.projection_run",
+    "Projection": "projection.protocol",
+    "fold": "projection.protocol",
+    **dict.fromkeys(("Count", "GroupBy", "Last", "StateMachine", "Sum"), "projection.ready"),
+    **dict.fromkeys(("Found", "Replay"), "projection.replay"),
+    **dict.fromkeys(("VectorReplay", "vectorised"), "projection.vectorised"),
+    **dict.fromkeys(("Change", "Diff"), "projection.diff"),
+    "PurityReport": "projection.check",
     "read_chains": "proof.read",
     "read_segments": "proof.read",
     "verify_inclusion": "proof.inclusion",
@@ -152,6 +181,8 @@ _ERRORS = (
     "AppendFrameError", "ClockMismatchError", "FenceActiveError", "FenceEndedError", "WriteFailedError",
     "WaitTimeoutError", "CopyRefusedError", "CopyFailedError", "ImportStoppedError",
     "PayloadDeclarationError", "PayloadRegistryError", "PayloadCollisionError", "UpcastChainError", "TypedDecodeError",
+    "ProjectionDeclarationError", "ProjectionError", "ProjectionStateError", "ProjectionRunError",
+    "IllegalTransitionError",
     "PayloadKindError", "PayloadVersionError", "UpcastError", "PayloadMismatchError", "BatpakWarning",
     "BatpakDamageWarning", "PerformanceWarning",
 )  # fmt: skip

@@ -59,6 +59,18 @@ class Entries(Sequence[IndexEntry]):
             segment = self._segments[where]
             yield Place(segment, row, int(segment.sequence[row]))
 
+    def place(self, at: int) -> Place:
+        """Where one of the events is."""
+        segment, row = self._segments[int(self._where[at])], int(self._rows[at])
+        return Place(segment, row, int(segment.sequence[row]))
+
+    def by_segment(self) -> Iterator[tuple[SegmentRows, Any, Any]]:
+        """For each segment, its rows in ascending order, and the places that they have here."""
+        for position in np.unique(self._where).tolist():
+            here = np.flatnonzero(self._where == position)
+            here = here[np.argsort(self._rows[here], kind="stable")]
+            yield self._segments[position], self._rows[here].astype(np.int64), here
+
     def taken(self, order: Any) -> Entries:
         """The entries at these places, in this order."""
         return Entries(self._segments, self._where[order], self._rows[order])

@@ -17,9 +17,12 @@
 //! bulk DIR --events N --segment-bytes N        [--payload-bytes N] [--entities N] [--batch N] [--seed N]
 //! graph DIR --events N --segment-bytes N       events that cause each other; [--entities N] [--roots PERCENT] [--seed N]
 //! open DIR                                     seconds for a read-only open
+//! totals DIR [--entity ENTITY]                 a projection of one entity of a `bulk` store, timed
 //! live DIR --events N --segment-bytes N        [--compact-at N,N] [--strategy S] [--pause-us N] [--fences 0|1]
 //!                                              [--receipts FILE] [--ask 0|1]
 //! typed write DIR --seed N --events N          typed payloads of every version; typed copy SOURCE DIR reads them
+//! project DIR [--cache DIR] [--incremental 0|1] [--clock-us N]
+//!                                              projections: steps and questions on stdin, one JSON object a line
 //! marks DIR                                    visibility and watermarks along a fixed course in a new store
 //! queries DIR                                  answers the questions on stdin, one JSON object a line
 //! profiles                                     the names that `write` knows
@@ -40,12 +43,14 @@ mod many;
 mod marks;
 mod payloads;
 mod profiles;
+mod project;
 mod queries;
 mod random;
 mod receipts;
 mod replay;
 mod session;
 mod setup;
+mod totals;
 mod typed;
 mod value;
 mod verify;
@@ -135,9 +140,11 @@ fn run() -> Result<(), Failure> {
         "bulk" => bulk_command(&mut args),
         "graph" => graph_command(&mut args),
         "live" => live_command(&mut args),
+        "totals" => print(&totals::project(&args.directory()?, args.text("entity").unwrap_or("order:0"))?),
         "open" => print(&graph::open(&args.directory()?)?),
         "typed" => typed::run(&mut args),
         "marks" => print(&marks::course(&args.directory()?)?),
+        "project" => project_command(&mut args),
         "queries" => queries::answer(&args.directory()?),
         "profiles" => print(&json!(profiles::NAMES)),
         other => Err(Failure::usage(format!("unknown command {other}"))),
@@ -164,6 +171,17 @@ fn write(args: &mut Args) -> Result<(), Failure> {
         }
     };
     print(&report)
+}
+
+fn project_command(args: &mut Args) -> Result<(), Failure> {
+    let directory = args.directory()?;
+    let cache = args.text("cache").map(PathBuf::from);
+    let options = project::Options {
+        cache: cache.as_deref(),
+        incremental: args.number_or("incremental", 0u8)? != 0,
+        clock_us: args.number("clock-us")?,
+    };
+    project::answer(&directory, &options)
 }
 
 fn dump_command(args: &mut Args) -> Result<(), Failure> {
