@@ -9,6 +9,7 @@ The folders are the path of a byte, from a segment file on disk to a column in a
     arrow/          events -> record batches
     graph/          who caused whom, as tables and drawings
     frames/         record batches -> DataFrames
+    projection/     events -> states, and replays of them
     proof/          hash chains, every check, and anchors
     views           what can be asked of a store as tables
     reader          the public facade for reading
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
     from batpak_analytics.payloads.default import event_payload as event_payload
     from batpak_analytics.payloads.default import upcast as upcast
     from batpak_analytics.payloads.registry import PayloadRegistry as PayloadRegistry
+    from batpak_analytics.projection.protocol import Projection as Projection
+    from batpak_analytics.projection.protocol import fold as fold
     from batpak_analytics.proof.bridge import Bridge as Bridge
     from batpak_analytics.proof.inclusion import InclusionProof as InclusionProof
     from batpak_analytics.proof.inclusion import verify_inclusion as verify_inclusion
@@ -98,6 +101,8 @@ _HOMES = {
     "CausalNodes": "graph.nodes",
     "Correlations": "graph.correlations",
     "Ocel": "frames.ocel",
+    "Projection": "projection.protocol",
+    "fold": "projection.protocol",
     "read_chains": "proof.read",
     "read_segments": "proof.read",
     "verify_inclusion": "proof.inclusion",
@@ -144,6 +149,7 @@ _ERRORS = (
     "AppendFrameError", "ClockMismatchError", "FenceActiveError", "FenceEndedError", "WriteFailedError",
     "WaitTimeoutError",
     "PayloadDeclarationError", "PayloadRegistryError", "PayloadCollisionError", "UpcastChainError", "TypedDecodeError",
+    "ProjectionDeclarationError", "ProjectionError",
     "PayloadKindError", "PayloadVersionError", "UpcastError", "PayloadMismatchError", "BatpakWarning",
     "BatpakDamageWarning", "PerformanceWarning",
 )  # fmt: skip

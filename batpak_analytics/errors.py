@@ -43,6 +43,8 @@
     │   ├── PayloadVersionError                        it was written by a newer version of the type
     │   ├── UpcastError                                a step is missing or failed, or its result does not fit
     │   └── PayloadMismatchError                       its bytes do not fit the type
+    ├── ProjectionDeclarationError (TypeError)         an object that is no projection
+    ├── ProjectionError                                a projection failed at an event; what was before can be asked
     ├── AnchorError               (ValueError)         a checkpoint or proof that is none, or that nobody vouches for
     ├── MissingExtraError         (ImportError)
     └── UnknownColumnError        (ValueError)
@@ -320,6 +322,32 @@ class UpcastError(TypedDecodeError):
 
 class PayloadMismatchError(TypedDecodeError):
     """The stored bytes do not fit the payload type (reference: DecodeFailure)."""
+
+
+class ProjectionDeclarationError(BatpakError, TypeError):
+    """An object that is no projection, or whose `kinds`, `entity` or `version` is none; nothing was folded."""
+
+
+class ProjectionError(BatpakError):
+    """A projection raised, or returned None, at an event; its own exception is the cause.
+
+    ``position`` is how many events were folded with this one, ``event_id`` (bytes), ``global_sequence``, ``entity`` and
+    ``kind`` are those of the event, and ``state`` is the last good state, before it. All are None where no event was
+    at hand.
+    """
+
+    def __init__(
+        self, message: str = "", *, position: int | None = None, event_id: bytes | None = None,
+        global_sequence: int | None = None, entity: str | None = None, kind: int | None = None, state: Any = None,
+        **evidence: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(message, **evidence)
+        self.position = position
+        self.event_id = event_id
+        self.global_sequence = global_sequence
+        self.entity = entity
+        self.kind = kind
+        self.state = state
 
 
 class AnchorError(BatpakError, ValueError):

@@ -26,11 +26,25 @@ LAYERS: dict[str, set[str]] = {
     "arrow": {"errors", "model", "format", "kernels", "engine"},
     "graph": {"errors", "model", "format", "kernels", "engine", "arrow"},
     "frames": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph"},
+    "projection": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "frames"},
     "proof": {"errors", "model", "format", "kernels", "engine", "arrow", "frames"},
     # It names what it gives, and loads nothing before it is asked.
-    "views": {"engine", "arrow", "graph", "frames", "proof", "reader"},
+    "views": {"engine", "arrow", "graph", "frames", "projection", "proof", "reader"},
     "reader": {"errors", "model", "format", "engine", "payloads", "views"},
-    "cli": {"errors", "model", "data", "format", "kernels", "engine", "arrow", "graph", "frames", "proof", "reader"},
+    "cli": {
+        "errors",
+        "model",
+        "data",
+        "format",
+        "kernels",
+        "engine",
+        "arrow",
+        "graph",
+        "frames",
+        "projection",
+        "proof",
+        "reader",
+    },
 }
 FACADES = {"__init__", "__main__"}  # the public names; only commands may go through them
 
@@ -51,6 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "arrow": {"numpy", "pyarrow"},
     "graph": {"numpy", "pyarrow"},
     "frames": {"numpy", "pyarrow", "pandas", "tqdm"},
+    "projection": {"numpy", "pyarrow", "pandas"},
     "proof": {"numpy", "pyarrow", "pandas"},
     "views": {"pandas"},
     "reader": set(),
