@@ -65,8 +65,18 @@ if TYPE_CHECKING:
     from batpak_analytics.payloads.default import event_payload as event_payload
     from batpak_analytics.payloads.default import upcast as upcast
     from batpak_analytics.payloads.registry import PayloadRegistry as PayloadRegistry
+    from batpak_analytics.projection.check import PurityReport as PurityReport
+    from batpak_analytics.projection.diff import Change as Change
+    from batpak_analytics.projection.diff import Diff as Diff
     from batpak_analytics.projection.protocol import Projection as Projection
     from batpak_analytics.projection.protocol import fold as fold
+    from batpak_analytics.projection.ready import Count as Count
+    from batpak_analytics.projection.ready import GroupBy as GroupBy
+    from batpak_analytics.projection.ready import Last as Last
+    from batpak_analytics.projection.ready import StateMachine as StateMachine
+    from batpak_analytics.projection.ready import Sum as Sum
+    from batpak_analytics.projection.replay import Found as Found
+    from batpak_analytics.projection.replay import Replay as Replay
     from batpak_analytics.proof.bridge import Bridge as Bridge
     from batpak_analytics.proof.inclusion import InclusionProof as InclusionProof
     from batpak_analytics.proof.inclusion import verify_inclusion as verify_inclusion
@@ -103,6 +113,10 @@ _HOMES = {
     "Ocel": "frames.ocel",
     "Projection": "projection.protocol",
     "fold": "projection.protocol",
+    **dict.fromkeys(("Count", "GroupBy", "Last", "StateMachine", "Sum"), "projection.ready"),
+    **dict.fromkeys(("Found", "Replay"), "projection.replay"),
+    **dict.fromkeys(("Change", "Diff"), "projection.diff"),
+    "PurityReport": "projection.check",
     "read_chains": "proof.read",
     "read_segments": "proof.read",
     "verify_inclusion": "proof.inclusion",
@@ -149,7 +163,7 @@ _ERRORS = (
     "AppendFrameError", "ClockMismatchError", "FenceActiveError", "FenceEndedError", "WriteFailedError",
     "WaitTimeoutError",
     "PayloadDeclarationError", "PayloadRegistryError", "PayloadCollisionError", "UpcastChainError", "TypedDecodeError",
-    "ProjectionDeclarationError", "ProjectionError",
+    "ProjectionDeclarationError", "ProjectionError",  "IllegalTransitionError",
     "PayloadKindError", "PayloadVersionError", "UpcastError", "PayloadMismatchError", "BatpakWarning",
     "BatpakDamageWarning", "PerformanceWarning",
 )  # fmt: skip

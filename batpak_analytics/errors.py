@@ -45,6 +45,7 @@
     │   └── PayloadMismatchError                       its bytes do not fit the type
     ├── ProjectionDeclarationError (TypeError)         an object that is no projection
     ├── ProjectionError                                a projection failed at an event; what was before can be asked
+    ├── IllegalTransitionError    (ValueError)         an event that a state machine does not allow
     ├── AnchorError               (ValueError)         a checkpoint or proof that is none, or that nobody vouches for
     ├── MissingExtraError         (ImportError)
     └── UnknownColumnError        (ValueError)
@@ -348,6 +349,18 @@ class ProjectionError(BatpakError):
         self.entity = entity
         self.kind = kind
         self.state = state
+
+
+class IllegalTransitionError(BatpakError, ValueError):
+    """An event that a `StateMachine` does not allow where it stands: in ``state``, at ``signal``.
+
+    A replay gives it as the cause of a `ProjectionError`, which names the event.
+    """
+
+    def __init__(self, message: str = "", *, state: Any = None, signal: Any = None, **evidence: Any) -> None:
+        super().__init__(message, **evidence)
+        self.state = state
+        self.signal = signal
 
 
 class AnchorError(BatpakError, ValueError):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from batpak_analytics.graph.causes import Causes
     from batpak_analytics.graph.correlations import Correlations
     from batpak_analytics.graph.nodes import CausalNodes
+    from batpak_analytics.projection.replay import Replay
     from batpak_analytics.proof.chains import Chains, ChainSummary
     from batpak_analytics.proof.report import VerifyReport
     from batpak_analytics.proof.segments import Segments
@@ -124,6 +125,17 @@ class Views:
         """The events as an object-centric event log, in the DataFrames that pm4py takes; `Ocel` describes them."""
         log: Ocel = import_module("batpak_analytics.frames.ocel").to_ocel(self._now, kind_names=kind_names, **filters)
         return log
+
+    def replay(self, projection: Any, **options: Any) -> Replay:
+        """Fold a projection over the events in commit order, to ask it for any past state; `Replay` describes how.
+
+        `options` are `entity` (exactly this one), `filters` and `as_of` as in `read_batpak`, `system` (the store's own
+        open and close events too; with an entity or kinds they always are, as in batpak), and `memory`, the bytes that
+        kept states may take (64 MiB). Raises `ProjectionDeclarationError` and what `events` raises. Cost: the events
+        are read once, and take about 110 bytes each beside their payload.
+        """
+        made: Replay = import_module("batpak_analytics.projection.start").replay(self._now, projection, **options)
+        return made
 
     def findings(self) -> pd.DataFrame:
         """What was found wrong so far: severity, rule, segment, file, offset, what it means and what to do."""

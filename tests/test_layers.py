@@ -26,7 +26,7 @@ LAYERS: dict[str, set[str]] = {
     "arrow": {"errors", "model", "format", "kernels", "engine"},
     "graph": {"errors", "model", "format", "kernels", "engine", "arrow"},
     "frames": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph"},
-    "projection": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "frames"},
+    "projection": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "frames", "proof"},
     "proof": {"errors", "model", "format", "kernels", "engine", "arrow", "frames"},
     # It names what it gives, and loads nothing before it is asked.
     "views": {"engine", "arrow", "graph", "frames", "projection", "proof", "reader"},

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from batpak_analytics.errors import PerformanceWarning
 from batpak_analytics.format.blake3 import hash_spans
+from batpak_analytics.format.event_rows import EventColumns, EventRow
 from batpak_analytics.format.framing import put_frame, put_frames
 from batpak_analytics.format.gather import Form, Job, Part, gather_rows, used_strings
 from batpak_analytics.format.graph import Forest, join_ids, measure_forest
@@ -66,6 +67,8 @@ __all__ = [
     "ROOT_VALUE",
     "SKIPPED",
     "ColumnStats",
+    "EventColumns",
+    "EventRow",
     "FieldTable",
     "Forest",
     "Form",

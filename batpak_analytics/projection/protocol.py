@@ -62,8 +62,10 @@ class Projection(Protocol[S]):
 class Fold(Generic[S]):
     """A projection in the one form that is worked with.
 
-    `kinds` is None for all. `types` has the registered class of each kind that was given as a class. `name` is that
-    of the class or function, with its module.
+    `kinds` is None for all. A state may be None where the first one is, `may_be_none`; elsewhere None is what an
+    `apply` gives that changed the state and forgot to return it. `types`
+    has the registered class of each kind that was given as a class. `name` is that of the class or function, with its
+    module.
     """
 
     initial: Callable[[], S]
@@ -75,11 +77,12 @@ class Fold(Generic[S]):
     registry: Any
     name: str
     projection: Any
+    may_be_none: bool
 
     def step(self, state: S, event: Any) -> S:
         """The state after one event; raises what `apply` does, and `ProjectionError` where it gave None."""
         new = self.apply(state, event)
-        if new is None and state is not None:
+        if new is None and not self.may_be_none:
             raise returned_none(self)
         return new
 
@@ -87,8 +90,7 @@ class Fold(Generic[S]):
 def returned_none(fold: Fold[Any]) -> ProjectionError:
     """The error for an `apply` that changed the state and forgot to return it."""
     return ProjectionError(
-        f"apply of {fold.name} returned None for a state that is not None. Return the new state, also where it is the "
-        f"same object, changed."
+        f"apply of {fold.name} returned None. Return the new state, also where it is the same object, changed."
     )
 
 
@@ -191,7 +193,7 @@ def fold_of(given: Any, *, registry: Any = None) -> Fold[Any]:
     # A function's own, without a call between.
     apply = given.function if isinstance(given, FunctionProjection) else given.apply
     name = name_of(apply if isinstance(given, FunctionProjection) else type(given))
-    return Fold(given.initial, apply, kinds, entity, version, types, chosen, name, given)
+    return Fold(given.initial, apply, kinds, entity, version, types, chosen, name, given, given.initial() is None)
 
 
 def name_of(thing: Any) -> str:

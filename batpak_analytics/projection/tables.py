@@ -1,0 +1,85 @@
+"""The answers of a replay as DataFrames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+Series: TypeAlias = "pd.Series[Any]"
+EXACT_IN_FLOAT = 1 << 53
+NO_EVENT = -1
+
+
+def moments(columns: Any, rows: Any) -> dict[str, Any]:
+    """Columns that tell of the events at these rows; `NO_EVENT` is none, and may come first only."""
+    none = len(rows) > 0 and int(rows[0]) == NO_EVENT
+    at = rows[1:] if none else rows
+    codes = np.unique(columns.entity[at])
+    entity = np.searchsorted(codes, columns.entity[at])
+    names = pd.Index([columns.entities[code] for code in codes], dtype="str")
+    wall = columns.wall_ms[at].view("datetime64[ms]")
+    sequence, kind = columns.sequence[at], columns.kind[at]
+    if none:
+        entity = np.concatenate([[-1], entity])
+        wall = np.concatenate([[np.datetime64("NaT", "ms")], wall])
+        sequence, kind = (_with_missing(values) for values in (sequence, kind))
+    return {
+        "global_sequence": sequence,
+        "wall_time": pd.Series(wall).dt.tz_localize("UTC"),
+        "entity": pd.Categorical.from_codes(entity, categories=names),
+        "kind": kind,
+    }
+
+
+def _with_missing(values: Any) -> Any:
+    """A missing value before these, in pandas' nullable integers: floats would not hold every number."""
+    whole = np.concatenate([np.zeros(1, values.dtype), values])
+    mask = np.zeros(len(whole), bool)
+    mask[0] = True
+    return pd.arrays.IntegerArray(whole, mask)
+
+
+def trace_frame(columns: Any, first: int, values: Any) -> pd.DataFrame:
+    """One row for each position from `first`, with `values`: a list, or a Series of them."""
+    count = len(values)
+    told = moments(columns, np.arange(first - 1, first - 1 + count))
+    made = values if isinstance(values, (pd.Series, np.ndarray)) else series_of(values)
+    index = pd.RangeIndex(first, first + count, name="position")
+    return pd.DataFrame({**{name: _array(one) for name, one in told.items()}, "value": _array(made)}, index=index)
+
+
+def changes_frame(columns: Any, rows: Sequence[tuple[int, Any, Any, Any]]) -> pd.DataFrame:
+    """One row for each (position, old, new, delta)."""
+    position = np.array([row[0] for row in rows], np.int64)
+    told = moments(columns, position - 1)
+    values = {name: series_of([row[at] for row in rows]) for at, name in ((1, "old"), (2, "new"), (3, "delta"))}
+    return pd.DataFrame({"position": position, **told, **values})
+
+
+def _array(values: Any) -> Any:
+    return values.array if isinstance(values, pd.Series) else values
+
+
+def series_of(values: list[Any]) -> Series:
+    """Values as a Series that keeps each: integers stay integers, and what has no dtype of its own is an object."""
+    kinds = set(map(type, values))
+    missing = type(None) in kinds
+    kinds.discard(type(None))
+    if kinds == {bool}:
+        return pd.Series(values, dtype="boolean" if missing else bool)
+    if kinds == {int}:
+        low, high = (pick(value for value in values if value is not None) for pick in (min, max))
+        if low >= -(1 << 63) and high < 1 << 63:
+            return pd.Series(values, dtype="Int64" if missing else np.int64)
+    elif kinds == {float} or kinds == {int, float}:
+        if all(abs(value) <= EXACT_IN_FLOAT for value in values if type(value) is int):
+            return pd.Series(values, dtype=np.float64)
+    elif kinds == {str}:
+        return pd.Series(values, dtype="str")
+    made = np.empty(len(values), object)
+    for at, value in enumerate(values):
+        made[at] = value
+    return pd.Series(made)
