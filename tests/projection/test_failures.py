@@ -113,7 +113,7 @@ def test_a_damaged_frame_fails_only_who_asks_for_its_payload(tmp_path: Path) -> 
 
 
 def test_a_state_that_cannot_be_copied_says_so(tmp_path: Path) -> None:
-    generators = bp.fold(lambda state, event: iter(lambda: 0, 1), initial=None)
+    generators = bp.fold(lambda state, event: (x for x in "ab"), initial=None)
     replay = replay_of(tmp_path / "s", generators, [paid("a", 1)] * 40)
     with pytest.raises(bp.ProjectionError, match="neither pickled nor deep-copied"):
         replay.trace(lambda state: state)
