@@ -95,7 +95,12 @@ class Replay(Timeline):
         with self._lock:
             state = self._state(first)
             values = [self._copier.copied(function(state))]
-            self._ask_each(state, first, last, _taking(function, values, self._copier.copied))
+            start = first
+            while start < last:
+                end = min(self._snapshots.next_after(start), last)
+                state = self._traced(state, start, end, function, values)
+                self._snapshots.keep(end, state)
+                start = end
         return trace_frame(self._columns, first, values)
 
     def first_where(self, predicate: Question, *, monotone: bool = False) -> Found | None:
@@ -199,11 +204,37 @@ class Replay(Timeline):
                 if question(state):
                     return state, event.row + 1
         except Exception as error:
-            if folded is event:  # it was the question that failed
-                error.add_note(f"This was asked of the state at position {event.row + 1} of {self!r}.")
-                raise
-            raise self._failure(event, error) from error
+            self._blame(event, folded, error)
+            raise
         return state, None
+
+    def _traced(self, state: Any, start: int, stop: int, function: Question, values: list[Any]) -> Any:
+        """The state after a range; what the function gives for each state is appended to the values."""
+        apply, may_be_none, append = self.fold.apply, self.fold.may_be_none, values.append
+        event: Any = None
+        folded: Any = None
+        plain: Any = None  # the type of the last value that needed no copy: mostly that of the next one too
+        try:
+            for event in self._columns.rows(start, stop):
+                state = apply(state, event)
+                if state is None and not may_be_none:
+                    raise returned_none(self.fold)
+                folded = event
+                value = function(state)
+                if type(value) is not plain:
+                    plain = type(value) if type(value) in IMMUTABLE else None
+                    value = self._copier.copied(value)
+                append(value)
+        except Exception as error:
+            self._blame(event, folded, error)
+            raise
+        return state
+
+    def _blame(self, event: Any, folded: Any, error: Exception) -> None:
+        """Raise `ProjectionError` for an error while a state was made; for one of a question, say where it was."""
+        if folded is not event:
+            raise self._failure(event, error) from error
+        error.add_note(f"This was asked of the state at position {event.row + 1} of {self!r}.")
 
     def _failure(self, event: Any, error: Exception) -> ProjectionError:
         """The error that names the event, with the last good state."""
@@ -231,17 +262,6 @@ class Replay(Timeline):
         except Exception:  # not the same twice; then there is no last good state
             return None
         return state
-
-
-def _taking(function: Question, values: list[Any], copied: Question) -> Question:
-    """A question that is never true, and puts what the function gives into the list."""
-    append = values.append
-
-    def take(state: Any) -> None:
-        value = function(state)
-        append(value if type(value) in IMMUTABLE else copied(value))
-
-    return take
 
 
 class _Watch:

@@ -17,9 +17,7 @@ def moments(columns: Any, rows: Any) -> dict[str, Any]:
     """Columns that tell of the events at these rows; `NO_EVENT` is none, and may come first only."""
     none = len(rows) > 0 and int(rows[0]) == NO_EVENT
     at = rows[1:] if none else rows
-    codes = np.unique(columns.entity[at])
-    entity = np.searchsorted(codes, columns.entity[at])
-    names = pd.Index([columns.entities[code] for code in codes], dtype="str")
+    entity, names = _categories(columns.entity[at], columns.entities)
     wall = columns.wall_ms[at].view("datetime64[ms]")
     sequence, kind = columns.sequence[at], columns.kind[at]
     if none:
@@ -28,10 +26,17 @@ def moments(columns: Any, rows: Any) -> dict[str, Any]:
         sequence, kind = (_with_missing(values) for values in (sequence, kind))
     return {
         "global_sequence": sequence,
-        "wall_time": pd.Series(wall).dt.tz_localize("UTC"),
+        "wall_time": pd.DatetimeIndex(wall, tz="UTC").array,
         "entity": pd.Categorical.from_codes(entity, categories=names),
         "kind": kind,
     }
+
+
+def _categories(codes: Any, names: list[str]) -> tuple[Any, Any]:
+    """Codes and categories of only those names that occur."""
+    used = np.bincount(codes, minlength=len(names)) > 0
+    occurring = [name for name, one in zip(names, used.tolist(), strict=True) if one]
+    return (np.cumsum(used) - 1)[codes], pd.Index(occurring, dtype="str")
 
 
 def _with_missing(values: Any) -> Any:
@@ -71,9 +76,10 @@ def series_of(values: list[Any]) -> Series:
     if kinds == {bool}:
         return pd.Series(values, dtype="boolean" if missing else bool)
     if kinds == {int}:
-        low, high = (pick(value for value in values if value is not None) for pick in (min, max))
-        if low >= -(1 << 63) and high < 1 << 63:
-            return pd.Series(values, dtype="Int64" if missing else np.int64)
+        try:
+            return pd.Series(values, dtype="Int64") if missing else pd.Series(np.array(values, np.int64))
+        except OverflowError:
+            pass  # an object holds any number
     elif kinds == {float} or kinds == {int, float}:
         if all(abs(value) <= EXACT_IN_FLOAT for value in values if type(value) is int):
             return pd.Series(values, dtype=np.float64)

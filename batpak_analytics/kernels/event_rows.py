@@ -1,0 +1,502 @@
+"""Events as rows of columns, made in a few nanoseconds each: twin of ``format/event_rows.py``.
+
+Payloads are decoded here as far as they are plain JSON of ordinary depth; anything else goes through the readable
+function, which also words what is wrong. Keys of maps repeat, so their strings are kept and found by their bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import cython
+from cython.cimports.batpak_analytics.kernels.wire import (
+    T_ARRAY,
+    T_BOOL,
+    T_FLOAT,
+    T_INT,
+    T_MAP,
+    T_NIL,
+    T_STR,
+    Head,
+    read_head,
+)
+from cython.cimports.batpak_analytics.kernels.words import u64_at
+from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+from cython.cimports.cpython.dict import PyDict_Copy, PyDict_SetItem
+from cython.cimports.cpython.list import PyList_New, PyList_SET_ITEM
+from cython.cimports.cpython.long import PyLong_FromLongLong, PyLong_FromUnsignedLongLong
+from cython.cimports.cpython.ref import Py_INCREF
+from cython.cimports.cpython.unicode import PyUnicode_DecodeUTF8
+from cython.cimports.libc.math import isfinite
+from cython.cimports.libc.string import memcmp
+
+from batpak_analytics.errors import FormatError
+from batpak_analytics.format import event_rows as readable
+from batpak_analytics.format.json_text import payload_to_json_value
+from batpak_analytics.model import Coordinate, EventKind
+
+p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
+p_chars = cython.typedef(cython.pointer[cython.const[cython.char]])
+index = cython.typedef(cython.Py_ssize_t)
+u64 = cython.typedef(cython.ulonglong)
+i64 = cython.typedef(cython.longlong)
+
+SHALLOW = cython.declare(cython.int, 32)  # levels that are decoded by recursion
+MOST_KEYS = cython.declare(index, 64)  # of a map whose shape is kept
+PRIME = cython.declare(u64, 0x9E3779B97F4A7C15)
+ID_SIZE = cython.declare(index, 16)
+KINDS = cython.declare(index, 65536)
+
+_shapes = cython.declare(list, [None] * 128)
+_kinds = cython.declare(list, [None] * 65536)
+_UNREAD = cython.declare(object, object())
+
+Place = cython.struct(data=p_bytes, at=cython.Py_ssize_t, end=cython.Py_ssize_t, odd=cython.bint)
+
+
+@cython.cfunc
+def _text(place: cython.pointer[Place], start: index, size: index) -> object:
+    """A string; UnicodeDecodeError where it is none."""
+    return PyUnicode_DecodeUTF8(cython.cast(p_chars, place.data + start), size, cython.NULL)
+
+
+@cython.final
+@cython.cclass
+class _Shape:
+    """The keys that a map had: mostly the next one of its place has the same, in the same order."""
+
+    count: index
+    keys: list
+    stored: list  # the same as bytes, to compare with
+    empty: dict  # these keys, each with None
+
+
+@cython.cfunc
+def _slot(place: cython.pointer[Place], pairs: index) -> index:
+    """Where the shape of such a map is kept: by its number of keys and the first of them."""
+    head: Head
+    word: u64 = pairs
+    k: index
+    if not read_head(place.data, place.at, place.end, cython.address(head)) or head.type != T_STR:
+        return 0
+    for k in range(head.size if head.size < 8 else 8):
+        word = (word << 8) ^ place.data[head.start + k]
+    return cython.cast(index, (word * PRIME) >> 57)
+
+
+@cython.cfunc
+def _map(place: cython.pointer[Place], pairs: index, levels: cython.int) -> object:
+    head: Head
+    k: index
+    slot: index
+    known: bytes
+    shape: _Shape
+    made: dict
+    if pairs == 0:
+        return {}
+    slot = _slot(place, pairs)
+    if _shapes[slot] is None:
+        return _new_map(place, pairs, levels, slot, {}, 0)
+    shape = cython.cast(_Shape, _shapes[slot])
+    if shape.count != pairs:
+        return _new_map(place, pairs, levels, slot, {}, 0)
+    made = PyDict_Copy(shape.empty)
+    for k in range(pairs):
+        if not read_head(place.data, place.at, place.end, cython.address(head)) or head.type != T_STR:
+            place.odd = True
+            return None
+        known = cython.cast(bytes, shape.stored[k])
+        if len(known) != head.size or memcmp(cython.cast(p_bytes, known), place.data + head.start, head.size):
+            return _new_map(place, pairs, levels, slot, {key: made[key] for key in shape.keys[:k]}, k)
+        place.at = head.start + head.size
+        value = _value(place, levels)
+        if place.odd:
+            return None
+        PyDict_SetItem(made, shape.keys[k], value)
+    return made
+
+
+@cython.cfunc
+def _new_map(
+    place: cython.pointer[Place], pairs: index, levels: cython.int, slot: index, made: dict, done: index
+) -> object:
+    """The rest of a map of a new shape, of which `done` pairs were read into `made`."""
+    head: Head
+    k: index
+    shape: _Shape
+    for k in range(done, pairs):
+        if not read_head(place.data, place.at, place.end, cython.address(head)) or head.type != T_STR:
+            place.odd = True
+            return None
+        key: str = sys.intern(_text(place, head.start, head.size))
+        place.at = head.start + head.size
+        value = _value(place, levels)
+        if place.odd:
+            return None
+        PyDict_SetItem(made, key, value)
+    if len(made) == pairs and pairs <= MOST_KEYS:
+        shape = _Shape.__new__(_Shape)
+        shape.count = pairs
+        shape.keys = list(made)
+        shape.stored = [key.encode() for key in made]
+        shape.empty = dict.fromkeys(made)
+        _shapes[slot] = shape
+    return made
+
+
+@cython.cfunc
+def _list(place: cython.pointer[Place], count: index, levels: cython.int) -> object:
+    made: list = PyList_New(count)
+    k: index
+    for k in range(count):
+        value = _value(place, levels)
+        Py_INCREF(value)
+        PyList_SET_ITEM(made, k, value)
+        if place.odd:
+            for k in range(k + 1, count):
+                Py_INCREF(None)
+                PyList_SET_ITEM(made, k, None)
+            return None
+    return made
+
+
+@cython.cfunc
+def _value(place: cython.pointer[Place], levels: cython.int) -> object:
+    """The value at a place, which moves behind it; `odd` is set where it is not plain, and the result is then None."""
+    head: Head
+    tag: cython.int
+    if place.at < place.end:
+        # What most values are, without a head of their own.
+        tag = place.data[place.at]
+        if tag <= 0x7F:
+            place.at += 1
+            return PyLong_FromLongLong(tag)
+        if 0xA0 <= tag <= 0xBF and (tag & 31) < place.end - place.at:
+            place.at += 1 + (tag & 31)
+            return _text(place, place.at - (tag & 31), tag & 31)
+    if not read_head(place.data, place.at, place.end, cython.address(head)):
+        place.odd = True
+        return None
+    place.at = head.start
+    if head.type == T_STR:
+        place.at += head.size
+        return _text(place, head.start, head.size)
+    if head.type == T_INT:
+        if head.negative or head.bits >> 63 == 0:
+            return PyLong_FromLongLong(cython.cast(i64, head.bits))
+        return PyLong_FromUnsignedLongLong(head.bits)
+    if head.type == T_FLOAT:
+        return head.real if isfinite(head.real) else None
+    if head.type == T_BOOL:
+        return True if head.bits else False
+    if head.type == T_NIL:
+        return None
+    # An item is a byte or more, so a count above what is left is a truncated value.
+    if levels == 0 or head.size > place.end - place.at:
+        place.odd = True
+        return None
+    if head.type == T_MAP:
+        return _map(place, head.size >> 1, levels - 1)
+    if head.type == T_ARRAY:
+        return _list(place, head.size, levels - 1)
+    place.odd = True  # bin and extensions
+    return None
+
+
+@cython.cclass
+class EventColumns:
+    """The columns of some events; see the readable twin."""
+
+    sequence = cython.declare(object, visibility="readonly")
+    event_id = cython.declare(object, visibility="readonly")
+    correlation_id = cython.declare(object, visibility="readonly")
+    causation_id = cython.declare(object, visibility="readonly")
+    caused = cython.declare(object, visibility="readonly")
+    entity = cython.declare(object, visibility="readonly")
+    entities = cython.declare(list, visibility="readonly")
+    scope = cython.declare(object, visibility="readonly")
+    scopes = cython.declare(list, visibility="readonly")
+    kind = cython.declare(object, visibility="readonly")
+    wall_ms = cython.declare(object, visibility="readonly")
+    timestamp_us = cython.declare(object, visibility="readonly")
+    lane = cython.declare(object, visibility="readonly")
+    depth = cython.declare(object, visibility="readonly")
+    clock = cython.declare(object, visibility="readonly")
+    payload_version = cython.declare(object, visibility="readonly")
+    data = cython.declare(object, visibility="readonly")
+    bounds = cython.declare(object, visibility="readonly")
+    trouble = cython.declare(object, visibility="readonly")
+    typed = cython.declare(dict, visibility="readonly")
+    refuse = cython.declare(object, visibility="readonly")
+    whole = cython.declare(object, visibility="readonly")
+    __weakref__: object
+    _count: index
+    _sequence: cython.const[cython.ulonglong][::1]
+    _event_id: cython.const[cython.uchar][:, ::1]
+    _correlation_id: cython.const[cython.uchar][:, ::1]
+    _causation_id: cython.const[cython.uchar][:, ::1]
+    _caused: cython.const[cython.uchar][::1]
+    _entity: cython.const[cython.int][::1]
+    _scope: cython.const[cython.int][::1]
+    _kind: cython.const[cython.ushort][::1]
+    _timestamp_us: cython.const[cython.longlong][::1]
+    _payload_version: cython.const[cython.ushort][::1]
+    _data: cython.const[cython.uchar][::1]
+    _bounds: cython.const[cython.longlong][::1]
+    _trouble: cython.const[cython.uchar][::1]
+
+    def __init__(
+        self, *, sequence, event_id, correlation_id, causation_id, caused, entity, entities, scope, scopes, kind,
+        wall_ms, timestamp_us, lane, depth, clock, payload_version, data, bounds, trouble, typed, refuse, whole,
+    ):  # fmt: skip
+        self.sequence, self.event_id, self.correlation_id = sequence, event_id, correlation_id
+        self.causation_id, self.caused = causation_id, caused
+        self.entity, self.entities, self.scope, self.scopes, self.kind = entity, entities, scope, scopes, kind
+        self.wall_ms, self.timestamp_us = wall_ms, timestamp_us
+        self.lane, self.depth, self.clock, self.payload_version = lane, depth, clock, payload_version
+        self.data, self.bounds, self.trouble, self.typed = data, bounds, trouble, typed
+        self.refuse, self.whole = refuse, whole
+        self._sequence, self._kind, self._trouble, self._caused = sequence, kind, trouble, caused
+        self._event_id, self._correlation_id, self._causation_id = event_id, correlation_id, causation_id
+        self._entity, self._scope = entity, scope
+        self._timestamp_us, self._payload_version = timestamp_us, payload_version
+        self._data, self._bounds = data, bounds
+        self._count = self._sequence.shape[0]
+        self._check()
+
+    @cython.cfunc
+    def _check(self):
+        """What is read without looking later is as long as it has to be."""
+        count: index = self._count
+        row: index
+        entities: index = len(self.entities)
+        scopes: index = len(self.scopes)
+        lengths: tuple = (
+            self._event_id.shape[0], self._correlation_id.shape[0], self._causation_id.shape[0],
+            self._caused.shape[0], self._entity.shape[0], self._scope.shape[0], self._kind.shape[0],
+            self._timestamp_us.shape[0], self._payload_version.shape[0], self._trouble.shape[0],
+            self._bounds.shape[0] - 1,
+        )  # fmt: skip
+        if any([length != count for length in lengths]):
+            raise ValueError("the columns of events differ in length")
+        if self._event_id.shape[1] != ID_SIZE or self._correlation_id.shape[1] != ID_SIZE:
+            raise ValueError("ids of events have 16 bytes")
+        if self._causation_id.shape[1] != ID_SIZE:
+            raise ValueError("ids of events have 16 bytes")
+        for row in range(count):
+            if not 0 <= self._entity[row] < entities or not 0 <= self._scope[row] < scopes:
+                raise ValueError("an event names an entity or a scope that is not in the lists")
+            if not 0 <= self._bounds[row] <= self._bounds[row + 1] <= self._data.shape[0]:
+                raise ValueError("the payload of an event is not in the bytes")
+
+    def __len__(self):
+        return self._count
+
+    def rows(self, start: index, stop: index):
+        """The events of a range, each made as it is reached."""
+        made: _Rows = _Rows.__new__(_Rows)
+        made._columns = self
+        made._row = max(start, 0)
+        made._stop = min(stop, self._count)
+        return made
+
+    def row(self, row: index):
+        """One event."""
+        if not 0 <= row < self._count:
+            raise IndexError(f"there is no row {row} of {self._count}")
+        return _event(self, row)
+
+    def raw(self, row: index):
+        """The stored payload bytes of a row."""
+        if not 0 <= row < self._count:
+            raise IndexError(f"there is no row {row} of {self._count}")
+        return self._raw(row)
+
+    @cython.cfunc
+    def _raw(self, row: index) -> bytes:
+        low: index = self._bounds[row]
+        size: index = self._bounds[row + 1] - low
+        if size == 0:
+            return b""
+        return PyBytes_FromStringAndSize(cython.cast(p_chars, cython.address(self._data[low])), size)
+
+    def value(self, row: index):
+        """The payload of a row, made anew; raises what `refuse` makes where it has none."""
+        if not 0 <= row < self._count:
+            raise IndexError(f"there is no row {row} of {self._count}")
+        return self._value(row)
+
+    @cython.cfunc
+    def _value(self, row: index) -> object:
+        place: Place
+        if self._trouble[row]:
+            raise self.refuse(row, None)
+        if self.typed:
+            make = self.typed.get(self._kind[row])
+            if make is not None:
+                return make(self._raw(row), self._payload_version[row], _id(self._event_id, row))
+        if self._bounds[row] < self._bounds[row + 1]:
+            place.data = cython.address(self._data[0])
+            place.at = self._bounds[row]
+            place.end = self._bounds[row + 1]
+            place.odd = False
+            try:
+                value = _value(cython.address(place), SHALLOW)
+                if not place.odd:
+                    return value
+            except UnicodeDecodeError:
+                pass
+        try:
+            return payload_to_json_value(self._raw(row))
+        except FormatError as error:
+            raise self.refuse(row, error) from error
+
+
+@cython.cfunc
+def _id(ids: cython.const[cython.uchar][:, ::1], row: index) -> bytes:
+    return PyBytes_FromStringAndSize(cython.cast(p_chars, cython.address(ids[row, 0])), ID_SIZE)
+
+
+@cython.final
+@cython.cclass
+class _Rows:
+    """An iterator over the events of a range."""
+
+    _columns: EventColumns
+    _row: index
+    _stop: index
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        row: index = self._row
+        if row >= self._stop:
+            raise StopIteration
+        self._row = row + 1
+        return _event(self._columns, row)
+
+
+@cython.cfunc
+def _event(columns: EventColumns, row: index) -> EventRow:
+    made: EventRow = EventRow.__new__(EventRow)
+    made._columns = columns
+    made.row = row
+    made._payload = _UNREAD
+    return made
+
+
+@cython.final
+@cython.freelist(64)
+@cython.cclass
+class EventRow:
+    """An event as a projection sees it; see the readable twin."""
+
+    row = cython.declare(cython.Py_ssize_t, visibility="readonly")
+    _columns: EventColumns
+    _payload: object
+
+    @property
+    def payload(self):
+        """The decoded payload."""
+        if self._payload is _UNREAD:
+            self._payload = self._columns._value(self.row)
+        return self._payload
+
+    @property
+    def has_payload(self):
+        """Whether `payload` has been asked for, so that there is an object of it."""
+        return self._payload is not _UNREAD
+
+    @property
+    def raw(self):
+        """The payload as it is stored."""
+        return self._columns._raw(self.row)
+
+    @property
+    def entity(self):
+        """What the event is about."""
+        return self._columns.entities[self._columns._entity[self.row]]
+
+    @property
+    def scope(self):
+        """Within what."""
+        return self._columns.scopes[self._columns._scope[self.row]]
+
+    @property
+    def kind(self):
+        """The event kind."""
+        number: index = self._columns._kind[self.row]
+        known = _kinds[number]
+        if known is None:
+            known = _kinds[number] = EventKind(number)
+        return known
+
+    @property
+    def global_sequence(self):
+        """Its place in the commit order of the store."""
+        return self._columns._sequence[self.row]
+
+    @property
+    def event_id(self):
+        """16 big-endian bytes."""
+        return _id(self._columns._event_id, self.row)
+
+    @property
+    def correlation_id(self):
+        """16 big-endian bytes."""
+        return _id(self._columns._correlation_id, self.row)
+
+    @property
+    def causation_id(self):
+        """16 big-endian bytes, or None."""
+        return _id(self._columns._causation_id, self.row) if self._columns._caused[self.row] else None
+
+    @property
+    def timestamp_us(self):
+        """When its producer says that it happened."""
+        return self._columns._timestamp_us[self.row]
+
+    @property
+    def payload_version(self):
+        """The version that the payload was stored with."""
+        return self._columns._payload_version[self.row]
+
+    @property
+    def position(self):
+        """Where it stands on its entity and lane."""
+        return readable.position_of(self._columns, self.row)
+
+    @property
+    def coordinate(self):
+        """Entity and scope as one value."""
+        return Coordinate(self.entity, self.scope)
+
+    def __getattr__(self, name):
+        return readable.from_frame(self._columns, self.row, name)
+
+    def decode(self, cls, registry=None):
+        """As `Event.decode`."""
+        return readable.typed_payload(self, "decode", cls, registry)
+
+    def route(self, cls, registry=None):
+        """As `Event.route`."""
+        return readable.typed_payload(self, "route", cls, registry)
+
+    def __eq__(self, other):
+        return readable.same_event(self, other)
+
+    def __hash__(self):
+        return hash(self.event_id)
+
+    def __repr__(self):
+        return readable.text_of(self)
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return _event(self._columns, self.row)
+
+    def __reduce__(self):
+        return readable.pickled(self._columns, self.row)
