@@ -162,8 +162,36 @@ class EventRow:
         """Entity and scope as one value."""
         return Coordinate(self.entity, self.scope)
 
-    def __getattr__(self, name: str) -> Any:
-        return from_frame(self._columns, self.row, name)
+    @property
+    def flags(self) -> int:
+        """From the event's frame, as are the next five."""
+        return int(self._columns.whole(self.row).flags)
+
+    @property
+    def content_hash(self) -> bytes:
+        """BLAKE3 of the stored payload, as the header says it."""
+        stored: bytes = self._columns.whole(self.row).content_hash
+        return stored
+
+    @property
+    def hash_chain(self) -> Any:
+        """Its link to the event before on its lane."""
+        return self._columns.whole(self.row).hash_chain
+
+    @property
+    def extensions(self) -> Any:
+        """Receipt extensions."""
+        return self._columns.whole(self.row).extensions
+
+    @property
+    def payload_size(self) -> int:
+        """What the header says."""
+        return int(self._columns.whole(self.row).payload_size)
+
+    @property
+    def payload_encryption(self) -> Any:
+        """Key and nonce of a sealed payload, or None."""
+        return self._columns.whole(self.row).payload_encryption
 
     def decode(self, cls: type, registry: Any = None) -> Any:
         """As `Event.decode`."""
@@ -192,23 +220,11 @@ class EventRow:
         return pickled(self._columns, self.row)
 
 
-_IN_FRAMES = frozenset({
-    "flags", "content_hash", "hash_chain", "extensions", "payload_size", "payload_encryption", "is_marker",
-})  # fmt: skip
-
-
 def position_of(columns: Any, row: int) -> Position:
     """Where the event of a row stands on its entity and lane."""
     numbers = (int(getattr(columns, name)[row]) for name in ("wall_ms", "depth", "lane", "clock"))
     wall_ms, depth, lane, clock = numbers
     return Position(wall_ms, 0, depth, lane, clock)
-
-
-def from_frame(columns: Any, row: int, name: str) -> Any:
-    """What the columns do not have, from the event's frame."""
-    if name not in _IN_FRAMES:
-        raise AttributeError(f"an event has no attribute {name!r}")
-    return getattr(columns.whole(row), name)
 
 
 def typed_payload(event: Any, how: str, cls: type, registry: Any) -> Any:

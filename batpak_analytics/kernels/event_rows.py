@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 import cython
+from cython.cimports.batpak_analytics.kernels.texts import ascii_text, is_ascii
 from cython.cimports.batpak_analytics.kernels.wire import (
     T_ARRAY,
     T_BOOL,
@@ -20,7 +21,7 @@ from cython.cimports.batpak_analytics.kernels.wire import (
     Head,
     read_head,
 )
-from cython.cimports.batpak_analytics.kernels.words import u64_at
+from cython.cimports.batpak_analytics.kernels.words import big_u64_at
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.cpython.dict import PyDict_Copy, PyDict_SetItem
 from cython.cimports.cpython.list import PyList_New, PyList_SET_ITEM
@@ -28,7 +29,7 @@ from cython.cimports.cpython.long import PyLong_FromLongLong, PyLong_FromUnsigne
 from cython.cimports.cpython.ref import Py_INCREF
 from cython.cimports.cpython.unicode import PyUnicode_DecodeUTF8
 from cython.cimports.libc.math import isfinite
-from cython.cimports.libc.string import memcmp
+from cython.cimports.libc.string import memcmp, memcpy
 
 from batpak_analytics.errors import FormatError
 from batpak_analytics.format import event_rows as readable
@@ -49,6 +50,7 @@ KINDS = cython.declare(index, 65536)
 
 _shapes = cython.declare(list, [None] * 128)
 _kinds = cython.declare(list, [None] * 65536)
+_making = cython.declare(cython.bint, False)  # an event without columns would read from nowhere
 _UNREAD = cython.declare(object, object())
 
 Place = cython.struct(data=p_bytes, at=cython.Py_ssize_t, end=cython.Py_ssize_t, odd=cython.bint)
@@ -57,6 +59,8 @@ Place = cython.struct(data=p_bytes, at=cython.Py_ssize_t, end=cython.Py_ssize_t,
 @cython.cfunc
 def _text(place: cython.pointer[Place], start: index, size: index) -> object:
     """A string; UnicodeDecodeError where it is none."""
+    if is_ascii(place.data + start, size):
+        return ascii_text(place.data + start, size)
     return PyUnicode_DecodeUTF8(cython.cast(p_chars, place.data + start), size, cython.NULL)
 
 
@@ -67,7 +71,7 @@ class _Shape:
 
     count: index
     keys: list
-    stored: list  # the same as bytes, to compare with
+    stored: list  # the same as they are stored, heads included, to compare with
     empty: dict  # these keys, each with None
 
 
@@ -86,7 +90,6 @@ def _slot(place: cython.pointer[Place], pairs: index) -> index:
 
 @cython.cfunc
 def _map(place: cython.pointer[Place], pairs: index, levels: cython.int) -> object:
-    head: Head
     k: index
     slot: index
     known: bytes
@@ -102,13 +105,10 @@ def _map(place: cython.pointer[Place], pairs: index, levels: cython.int) -> obje
         return _new_map(place, pairs, levels, slot, {}, 0)
     made = PyDict_Copy(shape.empty)
     for k in range(pairs):
-        if not read_head(place.data, place.at, place.end, cython.address(head)) or head.type != T_STR:
-            place.odd = True
-            return None
         known = cython.cast(bytes, shape.stored[k])
-        if len(known) != head.size or memcmp(cython.cast(p_bytes, known), place.data + head.start, head.size):
+        if len(known) > place.end - place.at or memcmp(cython.cast(p_bytes, known), place.data + place.at, len(known)):
             return _new_map(place, pairs, levels, slot, {key: made[key] for key in shape.keys[:k]}, k)
-        place.at = head.start + head.size
+        place.at += len(known)
         value = _value(place, levels)
         if place.odd:
             return None
@@ -123,22 +123,26 @@ def _new_map(
     """The rest of a map of a new shape, of which `done` pairs were read into `made`."""
     head: Head
     k: index
+    start: index
     shape: _Shape
+    stored: list = [] if done == 0 else None
     for k in range(done, pairs):
         if not read_head(place.data, place.at, place.end, cython.address(head)) or head.type != T_STR:
             place.odd = True
             return None
         key: str = sys.intern(_text(place, head.start, head.size))
-        place.at = head.start + head.size
+        start, place.at = place.at, head.start + head.size
+        if stored is not None:
+            stored.append(PyBytes_FromStringAndSize(cython.cast(p_chars, place.data + start), place.at - start))
         value = _value(place, levels)
         if place.odd:
             return None
         PyDict_SetItem(made, key, value)
-    if len(made) == pairs and pairs <= MOST_KEYS:
+    if stored is not None and len(made) == pairs and pairs <= MOST_KEYS:
         shape = _Shape.__new__(_Shape)
         shape.count = pairs
         shape.keys = list(made)
-        shape.stored = [key.encode() for key in made]
+        shape.stored = stored
         shape.empty = dict.fromkeys(made)
         _shapes[slot] = shape
     return made
@@ -152,10 +156,7 @@ def _list(place: cython.pointer[Place], count: index, levels: cython.int) -> obj
         value = _value(place, levels)
         Py_INCREF(value)
         PyList_SET_ITEM(made, k, value)
-        if place.odd:
-            for k in range(k + 1, count):
-                Py_INCREF(None)
-                PyList_SET_ITEM(made, k, None)
+        if place.odd:  # the items still to come are NULL, and nobody sees the list
             return None
     return made
 
@@ -171,6 +172,11 @@ def _value(place: cython.pointer[Place], levels: cython.int) -> object:
         if tag <= 0x7F:
             place.at += 1
             return PyLong_FromLongLong(tag)
+        if tag == 0xCB and place.end - place.at > 8:
+            bits: u64 = big_u64_at(place.data + place.at + 1)
+            memcpy(cython.address(head.real), cython.address(bits), 8)
+            place.at += 9
+            return head.real if isfinite(head.real) else None
         if 0xA0 <= tag <= 0xBF and (tag & 31) < place.end - place.at:
             place.at += 1 + (tag & 31)
             return _text(place, place.at - (tag & 31), tag & 31)
@@ -249,6 +255,8 @@ class EventColumns:
         self, *, sequence, event_id, correlation_id, causation_id, caused, entity, entities, scope, scopes, kind,
         wall_ms, timestamp_us, lane, depth, clock, payload_version, data, bounds, trouble, typed, refuse, whole,
     ):  # fmt: skip
+        if self.sequence is not None:
+            raise TypeError("columns do not change: events may stand on them")
         self.sequence, self.event_id, self.correlation_id = sequence, event_id, correlation_id
         self.causation_id, self.caused = causation_id, caused
         self.entity, self.entities, self.scope, self.scopes, self.kind = entity, entities, scope, scopes, kind
@@ -379,6 +387,8 @@ class _Rows:
 
 @cython.cfunc
 def _event(columns: EventColumns, row: index) -> EventRow:
+    global _making
+    _making = True
     made: EventRow = EventRow.__new__(EventRow)
     made._columns = columns
     made.row = row
@@ -395,6 +405,12 @@ class EventRow:
     row = cython.declare(cython.Py_ssize_t, visibility="readonly")
     _columns: EventColumns
     _payload: object
+
+    def __cinit__(self):
+        global _making
+        if not _making:
+            raise TypeError("events are made by EventColumns")
+        _making = False
 
     @property
     def payload(self):
@@ -472,8 +488,35 @@ class EventRow:
         """Entity and scope as one value."""
         return Coordinate(self.entity, self.scope)
 
-    def __getattr__(self, name):
-        return readable.from_frame(self._columns, self.row, name)
+    @property
+    def flags(self):
+        """From the event's frame, as are the next five."""
+        return self._columns.whole(self.row).flags
+
+    @property
+    def content_hash(self):
+        """BLAKE3 of the stored payload, as the header says it."""
+        return self._columns.whole(self.row).content_hash
+
+    @property
+    def hash_chain(self):
+        """Its link to the event before on its lane."""
+        return self._columns.whole(self.row).hash_chain
+
+    @property
+    def extensions(self):
+        """Receipt extensions."""
+        return self._columns.whole(self.row).extensions
+
+    @property
+    def payload_size(self):
+        """What the header says."""
+        return self._columns.whole(self.row).payload_size
+
+    @property
+    def payload_encryption(self):
+        """Key and nonce of a sealed payload, or None."""
+        return self._columns.whole(self.row).payload_encryption
 
     def decode(self, cls, registry=None):
         """As `Event.decode`."""

@@ -16,7 +16,7 @@ from batpak_analytics.projection.parts import MISSING, get_part, keys_of, same
 from batpak_analytics.projection.protocol import Fold, returned_none
 from batpak_analytics.projection.snapshots import Snapshots
 from batpak_analytics.projection.source import Events, Selected
-from batpak_analytics.projection.tables import changes_frame, trace_frame
+from batpak_analytics.projection.tables import Values, changes_frame, trace_frame
 from batpak_analytics.projection.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -94,14 +94,16 @@ class Replay(Timeline):
         last = self._checked(len(self) if stop is None else stop)
         with self._lock:
             state = self._state(first)
-            values = [self._copier.copied(function(state))]
+            values = Values()
+            values.add([self._copier.copied(function(state))])
             start = first
             while start < last:
                 end = min(self._snapshots.next_after(start), last)
-                state = self._traced(state, start, end, function, values)
+                state, *part = self._traced(state, start, end, function)
+                values.add(*part)
                 self._snapshots.keep(end, state)
                 start = end
-        return trace_frame(self._columns, first, values)
+        return trace_frame(self._columns, first, values.series())
 
     def first_where(self, predicate: Question, *, monotone: bool = False) -> Found | None:
         """Where `predicate(state)` is true for the first time: position, event, the states before and after; or None.
@@ -208,12 +210,15 @@ class Replay(Timeline):
             raise
         return state, None
 
-    def _traced(self, state: Any, start: int, stop: int, function: Question, values: list[Any]) -> Any:
-        """The state after a range; what the function gives for each state is appended to the values."""
-        apply, may_be_none, append = self.fold.apply, self.fold.may_be_none, values.append
+    def _traced(self, state: Any, start: int, stop: int, function: Question) -> tuple[Any, list[Any], Any]:
+        """The state after a range, what the function gave for each, and the type of all these, if it is one."""
+        apply, may_be_none = self.fold.apply, self.fold.may_be_none
+        values: list[Any] = []
+        append = values.append
         event: Any = None
         folded: Any = None
-        plain: Any = None  # the type of the last value that needed no copy: mostly that of the next one too
+        kind: Any = MISSING  # of the last value: mostly that of the next one too
+        kinds = 0
         try:
             for event in self._columns.rows(start, stop):
                 state = apply(state, event)
@@ -221,14 +226,15 @@ class Replay(Timeline):
                     raise returned_none(self.fold)
                 folded = event
                 value = function(state)
-                if type(value) is not plain:
-                    plain = type(value) if type(value) in IMMUTABLE else None
+                if type(value) is not kind:
+                    kinds += 1
+                    kind = type(value) if type(value) in IMMUTABLE else MISSING
                     value = self._copier.copied(value)
                 append(value)
         except Exception as error:
             self._blame(event, folded, error)
             raise
-        return state
+        return state, values, kind if kinds == 1 else None
 
     def _blame(self, event: Any, folded: Any, error: Exception) -> None:
         """Raise `ProjectionError` for an error while a state was made; for one of a question, say where it was."""

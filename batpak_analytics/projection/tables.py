@@ -47,13 +47,12 @@ def _with_missing(values: Any) -> Any:
     return pd.arrays.IntegerArray(whole, mask)
 
 
-def trace_frame(columns: Any, first: int, values: Any) -> pd.DataFrame:
-    """One row for each position from `first`, with `values`: a list, or a Series of them."""
+def trace_frame(columns: Any, first: int, values: Series) -> pd.DataFrame:
+    """One row for each position from `first`."""
     count = len(values)
     told = moments(columns, np.arange(first - 1, first - 1 + count))
-    made = values if isinstance(values, (pd.Series, np.ndarray)) else series_of(values)
     index = pd.RangeIndex(first, first + count, name="position")
-    return pd.DataFrame({**{name: _array(one) for name, one in told.items()}, "value": _array(made)}, index=index)
+    return pd.DataFrame({**told, "value": values.array}, index=index)
 
 
 def changes_frame(columns: Any, rows: Sequence[tuple[int, Any, Any, Any]]) -> pd.DataFrame:
@@ -64,20 +63,53 @@ def changes_frame(columns: Any, rows: Sequence[tuple[int, Any, Any, Any]]) -> pd
     return pd.DataFrame({"position": position, **told, **values})
 
 
-def _array(values: Any) -> Any:
-    return values.array if isinstance(values, pd.Series) else values
+class Values:
+    """Values that come some at a time; where they are numbers of one sort, they are held as such, 8 bytes each."""
+
+    def __init__(self) -> None:
+        self._parts: list[Any] = []
+
+    def add(self, part: list[Any], kind: Any = None) -> None:
+        """The values that follow, and their type, where it is known that they have one."""
+        made = numbers(part, kind)
+        self._parts.append(part if made is None else made)
+
+    def series(self) -> Series:
+        """All of them, as `series_of` makes them."""
+        kinds = {getattr(part, "dtype", None) for part in self._parts}
+        if len(kinds) == 1 and None not in kinds:
+            return pd.Series(np.concatenate(self._parts))
+        whole: list[Any] = []
+        for part in self._parts:
+            whole += part.tolist() if isinstance(part, np.ndarray) else part
+        return series_of(whole)
+
+
+def numbers(values: list[Any], kind: Any = None) -> Any:
+    """Values as an array of bool, int64 or float64, where all are of that very sort; else None."""
+    kinds = set(map(type, values)) if kind is None else {kind}
+    if len(kinds) != 1:
+        return None
+    (kind,) = kinds
+    if kind is int:
+        try:
+            return np.fromiter(values, np.int64, len(values))
+        except OverflowError:
+            return None
+    return np.array(values, kind) if kind in (bool, float) else None
 
 
 def series_of(values: list[Any]) -> Series:
     """Values as a Series that keeps each: integers stay integers, and what has no dtype of its own is an object."""
-    kinds = set(map(type, values))
-    missing = type(None) in kinds
-    kinds.discard(type(None))
+    plain = numbers(values)
+    if plain is not None:
+        return pd.Series(plain)
+    kinds = set(map(type, values)) - {type(None)}
     if kinds == {bool}:
-        return pd.Series(values, dtype="boolean" if missing else bool)
+        return pd.Series(values, dtype="boolean")
     if kinds == {int}:
         try:
-            return pd.Series(values, dtype="Int64") if missing else pd.Series(np.array(values, np.int64))
+            return pd.Series(values, dtype="Int64")
         except OverflowError:
             pass  # an object holds any number
     elif kinds == {float} or kinds == {int, float}:

@@ -1,0 +1,164 @@
+"""Events made by the kernel are those of the readable twin, whatever their payloads hold."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from batpak_analytics import kernels
+from batpak_analytics.format import event_rows as readable
+
+pytestmark = pytest.mark.skipif(not kernels.COMPILED, reason="there is no kernel to compare")
+
+keys = st.sampled_from(["a", "ok", "sku", "currency", "a key of many letters", "ä", ""]) | st.text(max_size=9)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats()
+    | st.floats(width=32)
+    | st.text(max_size=40)
+    | st.binary(max_size=3)
+)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=7), max_leaves=12
+)
+packed = values.map(lambda value: msgpack.packb(value, use_bin_type=True))
+DEEP = b"\x91" * 40 + b"\xc0"
+DOUBLED = b"\x82\xa1a\x01\xa1a\x02"
+
+
+class Refused(Exception):
+    """What `refuse` makes here."""
+
+
+def columns_of(cls: Any, payloads: list[bytes], **changes: Any) -> Any:
+    """Columns of so many events with these payloads; everything else follows from the row."""
+    count = len(payloads)
+    rows = np.arange(count)
+    ids = np.frombuffer(b"".join(i.to_bytes(16, "big") for i in range(count)), np.uint8).reshape(-1, 16)
+    given: dict[str, Any] = dict(
+        sequence=rows.astype(np.uint64) + 5, event_id=ids, correlation_id=ids[::-1].copy(), causation_id=ids,
+        caused=(rows % 2).astype(np.uint8), entity=(rows % 3).astype(np.int32), entities=["a", "b", "ä"],
+        scope=(rows % 1).astype(np.int32), scopes=["s"], kind=(rows + 0x1000).astype(np.uint16),
+        wall_ms=rows.astype(np.int64), timestamp_us=rows.astype(np.int64) - 1, lane=rows.astype(np.uint32),
+        depth=rows.astype(np.uint32), clock=rows.astype(np.uint32), payload_version=rows.astype(np.uint16),
+        data=np.frombuffer(b"".join(payloads), np.uint8),
+        bounds=np.cumsum([0, *map(len, payloads)]).astype(np.int64), trouble=np.zeros(count, np.uint8),
+        typed={}, refuse=lambda row, error: Refused(row, type(error)), whole=lambda row: row,
+    )  # fmt: skip
+    return cls(**{**given, **changes})
+
+
+def outcome(columns: Any, row: int) -> Any:
+    """The payload with the type of every part, or what was raised."""
+    try:
+        value = columns.row(row).payload
+    except Refused as error:
+        return error.args
+    return typed(value)
+
+
+def typed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return [(key, typed(item)) for key, item in value.items()]
+    if isinstance(value, list):
+        return ["list", *map(typed, value)]
+    return type(value), repr(value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(packed | st.binary(max_size=12) | packed.map(lambda one: one[:-1]), max_size=8))
+@example([DEEP, DOUBLED, DOUBLED, b"", b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff\xa1a"])
+@example([b"\x81\xa1a\xa2\xff\xff", b"\x81\xa1a\x01", b"\x81\xa1b\x01", b"\x81\xa1"])
+def test_payloads_are_those_of_the_readable_twin(payloads: list[bytes]) -> None:
+    ours, twin = (columns_of(cls, payloads) for cls in (kernels.EventColumns, readable.EventColumns))
+    # Twice, because the shapes of the maps are known then.
+    for row in [*range(len(payloads))] * 2:
+        assert outcome(ours, row) == outcome(twin, row), payloads[row]
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f", "g"]), max_size=7, unique=True), st.integers(0, 6))
+def test_a_map_whose_keys_change_midway_keeps_what_was_read(names: list[str], at: int) -> None:
+    first = msgpack.packb({name: [name] for name in names})
+    other = msgpack.packb({name if place < at else name * 2: [name] for place, name in enumerate(names)})
+    columns = columns_of(kernels.EventColumns, [first, other, first])
+    assert [columns.value(row) for row in range(3)] == [msgpack.unpackb(one) for one in (first, other, first)]
+
+
+def test_every_attribute_is_that_of_the_readable_twin() -> None:
+    payloads = [msgpack.packb({"n": n}) for n in range(9)]
+    ours, twin = (columns_of(cls, payloads) for cls in (kernels.EventColumns, readable.EventColumns))
+    names = [name for name in vars(readable.EventRow) if not name.startswith("_")]
+    frames = {"flags", "content_hash", "hash_chain", "extensions", "payload_size", "payload_encryption"}
+    assert set(names) <= set(dir(kernels.EventRow))
+    for mine, theirs in zip(ours.rows(2, 7), twin.rows(2, 7), strict=True):
+        for name in sorted(set(names) - frames - {"decode", "route"}):
+            assert getattr(mine, name) == getattr(theirs, name), name
+        assert repr(mine) == repr(theirs) and mine == theirs and hash(mine) == hash(theirs)
+        assert copy.copy(mine) is mine and copy.deepcopy(mine) == mine
+
+
+def test_an_event_keeps_its_payload_and_another_of_the_row_has_its_own() -> None:
+    columns = columns_of(kernels.EventColumns, [msgpack.packb({"n": [1]})])
+    event = columns.row(0)
+    assert not event.has_payload
+    event.payload["n"].append(2)
+    assert event.has_payload and event.payload == {"n": [1, 2]}
+    assert columns.row(0).payload == {"n": [1]}
+
+
+def test_columns_that_do_not_fit_together_are_refused() -> None:
+    payloads = [b"\x01", b"\x02"]
+    for name, wrong in (
+        ("kind", np.zeros(1, np.uint16)),
+        ("entity", np.array([0, 3], np.int32)),
+        ("entity", np.array([0, -1], np.int32)),
+        ("scope", np.array([0, 1], np.int32)),
+        ("bounds", np.array([0, 1, 3], np.int64)),
+        ("bounds", np.array([0, 2, 1], np.int64)),
+        ("bounds", np.array([-1, 1, 2], np.int64)),
+        ("event_id", np.zeros((2, 15), np.uint8)),
+    ):
+        with pytest.raises(ValueError):
+            columns_of(kernels.EventColumns, payloads, **{name: wrong})
+    columns = columns_of(kernels.EventColumns, payloads)
+    for ask in (columns.row, columns.raw, columns.value):
+        for row in (-1, 2):
+            with pytest.raises(IndexError):
+                ask(row)
+    assert len(list(columns.rows(-5, 99))) == 2
+
+
+def test_no_event_can_be_made_without_columns() -> None:
+    with pytest.raises(TypeError):
+        kernels.EventRow()  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        kernels.EventRow.__new__(kernels.EventRow)
+
+
+def test_typed_payloads_and_troubled_ones_take_their_own_way() -> None:
+    payloads = [b"\x01", b"\x02", b"\x03"]
+    seen = []
+
+    def make(packed: bytes, version: int, event_id: bytes) -> Any:
+        seen.append((packed, version, event_id))
+        return "made"
+
+    trouble = np.array([0, 0, 1], np.uint8)
+    for cls in (kernels.EventColumns, readable.EventColumns):
+        columns = columns_of(cls, payloads, typed={0x1001: make}, trouble=trouble)
+        assert [outcome(columns, row) for row in range(3)] == [(int, "1"), (str, "'made'"), (2, type(None))]
+    assert seen == [(b"\x02", 1, (1).to_bytes(16, "big"))] * 2
+
+
+def test_numbers_that_are_none_in_json_are_none() -> None:
+    for value in (math.nan, math.inf, -math.inf):
+        assert columns_of(kernels.EventColumns, [msgpack.packb([value])]).value(0) == [None]
