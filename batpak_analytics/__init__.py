@@ -77,6 +77,8 @@ if TYPE_CHECKING:
     from batpak_analytics.projection.ready import Sum as Sum
     from batpak_analytics.projection.replay import Found as Found
     from batpak_analytics.projection.replay import Replay as Replay
+    from batpak_analytics.projection.vectorised import VectorReplay as VectorReplay
+    from batpak_analytics.projection.vectorised import vectorised as vectorised
     from batpak_analytics.proof.bridge import Bridge as Bridge
     from batpak_analytics.proof.inclusion import InclusionProof as InclusionProof
     from batpak_analytics.proof.inclusion import verify_inclusion as verify_inclusion
@@ -115,6 +117,7 @@ _HOMES = {
     "fold": "projection.protocol",
     **dict.fromkeys(("Count", "GroupBy", "Last", "StateMachine", "Sum"), "projection.ready"),
     **dict.fromkeys(("Found", "Replay"), "projection.replay"),
+    **dict.fromkeys(("VectorReplay", "vectorised"), "projection.vectorised"),
     **dict.fromkeys(("Change", "Diff"), "projection.diff"),
     "PurityReport": "projection.check",
     "read_chains": "proof.read",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from batpak_analytics.graph.correlations import Correlations
     from batpak_analytics.graph.nodes import CausalNodes
     from batpak_analytics.projection.replay import Replay
+    from batpak_analytics.projection.vectorised import Vectorised, VectorReplay
     from batpak_analytics.proof.chains import Chains, ChainSummary
     from batpak_analytics.proof.report import VerifyReport
     from batpak_analytics.proof.segments import Segments
@@ -126,16 +127,20 @@ class Views:
         log: Ocel = import_module("batpak_analytics.frames.ocel").to_ocel(self._now, kind_names=kind_names, **filters)
         return log
 
-    def replay(self, projection: Any, **options: Any) -> Replay:
-        """Fold a projection over the events in commit order, to ask it for any past state; `Replay` describes how.
+    @overload
+    def replay(self, projection: Vectorised, **options: Any) -> VectorReplay: ...
+    @overload
+    def replay(self, projection: Any, **options: Any) -> Replay: ...
+    def replay(self, projection: Any, **options: Any) -> Any:
+        """Fold a projection over the events in commit order, to ask it for any past state; `Replay` describes how
+        (`VectorReplay` for a vectorised one).
 
         `options` are `entity` (exactly this one), `filters` and `as_of` as in `read_batpak`, `system` (the store's own
         open and close events too; with an entity or kinds they always are, as in batpak), and `memory`, the bytes that
         kept states may take (64 MiB). Raises `ProjectionDeclarationError` and what `events` raises. Cost: the events
         are read once, and take about 110 bytes each beside their payload.
         """
-        made: Replay = import_module("batpak_analytics.projection.start").replay(self._now, projection, **options)
-        return made
+        return import_module("batpak_analytics.projection.start").replay(self._now, projection, **options)
 
     def findings(self) -> pd.DataFrame:
         """What was found wrong so far: severity, rule, segment, file, offset, what it means and what to do."""

@@ -189,7 +189,7 @@ def fold_of(given: Any, *, registry: Any = None) -> Fold[Any]:
     if isinstance(version, bool) or not isinstance(version, int) or not 0 <= version <= U64_MAX:
         raise ProjectionDeclarationError(f"version is {version!r:.60}. Give an int from 0 to 2**64 - 1.")
     chosen = getattr(given, "registry", None) or registry
-    kinds, types, chosen = _kinds_of(getattr(given, "kinds", None), chosen)
+    kinds, types, chosen = kinds_of(getattr(given, "kinds", None), chosen)
     # A function's own, without a call between.
     apply = given.function if isinstance(given, FunctionProjection) else given.apply
     name = name_of(apply if isinstance(given, FunctionProjection) else type(given))
@@ -202,7 +202,7 @@ def name_of(thing: Any) -> str:
     return f"{thing.__module__}.{name}" if name else f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 
-def _kinds_of(given: Any, registry: Any) -> tuple[frozenset[int] | None, Mapping[int, type], Any]:
+def kinds_of(given: Any, registry: Any) -> tuple[frozenset[int] | None, Mapping[int, type], Any]:
     """The kinds, the class of each that was given as one, and the registry of those."""
     if given is None:
         return None, MappingProxyType({}), registry

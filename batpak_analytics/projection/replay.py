@@ -12,7 +12,7 @@ from batpak_analytics.errors import ProjectionError
 from batpak_analytics.projection.check import PurityReport, check_purity
 from batpak_analytics.projection.copies import IMMUTABLE, Copier
 from batpak_analytics.projection.diff import difference, short
-from batpak_analytics.projection.parts import MISSING, get_part, keys_of, same
+from batpak_analytics.projection.parts import MISSING, Keys, get_part, keys_of, same
 from batpak_analytics.projection.protocol import Fold, returned_none
 from batpak_analytics.projection.snapshots import Snapshots
 from batpak_analytics.projection.source import Events, Selected
@@ -82,8 +82,8 @@ class Replay(Timeline):
         with self._lock:
             return self._state(number)
 
-    def trace(self, function: Question, *, start: int = 0, stop: int | None = None) -> pd.DataFrame:
-        """`function(state)` at every position from `start` to `stop` (all of them), as a DataFrame.
+    def trace(self, function: Any, *, start: int = 0, stop: int | None = None) -> pd.DataFrame:
+        """`function(state)`, or a field as in `changes`, at every position from `start` to `stop`, as a DataFrame.
 
         The index is the position; columns are those of the event that led there (missing at 0): `global_sequence`,
         `wall_time` (datetime64[ms, UTC]), `entity` (category), `kind`, and `value`, whose dtype follows from the
@@ -94,6 +94,7 @@ class Replay(Timeline):
         last = self._checked(len(self) if stop is None else stop)
         with self._lock:
             state = self._state(first)
+            function = _question(function)
             values = Values()
             values.add([self._copier.copied(function(state))])
             start = first
@@ -139,10 +140,9 @@ class Replay(Timeline):
         state. Columns: `position` (int64), those of the event as in `trace`, `old`, `new`, `delta`. A part that is not
         there reads as None. Raises as `trace`.
         """
-        part = field if callable(field) else partial(get_part, keys=keys_of(field))
         with self._lock:
             state = self._state(0)
-            watch = _Watch(part, self._copier.copied, state)
+            watch = _Watch(_question(field), self._copier.copied, state)
             self._ask_each(state, 0, len(self), watch)
         return changes_frame(self._columns, watch.rows)
 
@@ -270,6 +270,16 @@ class Replay(Timeline):
         return state
 
 
+def _question(field: Any) -> Question:
+    """A function of the state, which a field stands for."""
+    return field if callable(field) else partial(_part_or_none, keys=keys_of(field))
+
+
+def _part_or_none(state: Any, keys: Keys) -> Any:
+    value = get_part(state, keys)
+    return None if value is MISSING else value
+
+
 class _Watch:
     """A question that is never true, and notes each change of a part of the state."""
 
@@ -284,5 +294,4 @@ class _Watch:
         if (new is old and type(new) in IMMUTABLE) or same(old, new):
             return
         self._seen = self._copied(new)
-        told = (None if value is MISSING else value for value in (old, self._seen))
-        self.rows.append((self._position, *told, difference(old, new)))
+        self.rows.append((self._position, old, self._seen, difference(old, new)))

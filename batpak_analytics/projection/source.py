@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,17 +47,17 @@ class Selected:
     last: int | None
 
     @classmethod
-    def of(cls, view: Any, fold: Fold[Any], entity: Any, filters: Any, as_of: Any, system: bool) -> Selected:
-        """From the arguments of `replay`; raises `ValueError` and `TypeError` where they make no sense."""
+    def of(cls, view: Any, projection: Any, entity: Any, filters: Any, as_of: Any, system: bool) -> Selected:
+        """From a `Fold` or `Vectorised` and the arguments of `replay`; raises where they make no sense."""
         if entity is not None and not isinstance(entity, str):
             raise TypeError(f"entity={entity!r}: give one entity as a str, or None for all.")
-        if None not in (entity, fold.entity) and entity != fold.entity:
-            raise ValueError(f"entity={entity!r}, and the projection is about {fold.entity!r}. Give one of them.")
-        name = fold.entity if entity is None else entity
+        if None not in (entity, projection.entity) and entity != projection.entity:
+            raise ValueError(f"entity={entity!r}, and the projection is about {projection.entity!r}. Give one of them.")
+        name = projection.entity if entity is None else entity
         last = resolve_as_of(view, as_of)
         if last is not None and last >= 0:
             last = settled_at(view, last)
-        kinds = None if fold.kinds is None else sorted(fold.kinds)
+        kinds = None if projection.kinds is None else sorted(projection.kinds)
         # What names its entity or its kinds means the store's own events too, as in 0.9.0.
         named = name is not None or kinds is not None
         options = {"entity": name, "kind": kinds, "filters": filters, "system": system or named}
@@ -111,26 +111,55 @@ def read_events(selected: Selected, fold: Fold[Any]) -> Events:
     return Events(columns, shredded)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """What tells of each event when its states are columns; arrays as in `EventColumns`."""
+
+    sequence: Any
+    event_id: Any
+    entity: Any
+    entities: list[str]
+    kind: Any
+    wall_ms: Any
+
+
+def read_columns(selected: Selected, names: Sequence[str]) -> tuple[Any, Moments, int]:
+    """Some columns of all events, what tells of each, and how many were left out."""
+    own = ("global_sequence", "event_id", "entity", "kind", "wall_time", "disposition")
+    table = selected.scan(columns=[*own, *(name for name in names if name not in own)]).to_arrow()
+    kept = selected.keep(table)
+    shredded = 0
+    if kept is not None:
+        shredded = pc.sum(_is(table["disposition"], "shredded", wanted=True)).as_py() or 0
+        table = table.filter(kept)
+    found = _names(table, (("entity", "entities"),))
+    moments = Moments(
+        _array(table, "global_sequence", np.uint64), _fixed(table["event_id"]), found["entity"], found["entities"],
+        _array(table, "kind", np.uint16), _array(table, "wall_time", np.int64),
+    )  # fmt: skip
+    return table.select(list(names)), moments, shredded
+
+
+def _array(table: Any, name: str, dtype: Any) -> Any:
+    column = table[name]
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    return np.ascontiguousarray(column.fill_null(0).to_numpy(), dtype)
+
+
 def _numbers(table: Any) -> dict[str, Any]:
     """The columns of fixed width."""
-
-    def array(name: str, dtype: Any, null: int = 0) -> Any:
-        column = table[name]
-        if pa.types.is_timestamp(column.type):
-            column = column.cast(pa.int64())
-        return np.ascontiguousarray(column.fill_null(null).to_numpy(), dtype)
-
     found = {name: _fixed(table[name]) for name in ID_COLUMNS}
     caused = np.ascontiguousarray(pc.is_valid(table["causation_id"]).to_numpy(), np.uint8)
     return {
         **found,
         "caused": caused,
-        "sequence": array("global_sequence", np.uint64),
-        "kind": array("kind", np.uint16),
-        "wall_ms": array("wall_time", np.int64),
-        "timestamp_us": array("timestamp", np.int64),
-        "payload_version": array("payload_version", np.uint16),
-        **{name: array(name, np.uint32) for name in ("lane", "depth", "clock")},
+        "sequence": _array(table, "global_sequence", np.uint64),
+        "kind": _array(table, "kind", np.uint16),
+        "wall_ms": _array(table, "wall_time", np.int64),
+        "timestamp_us": _array(table, "timestamp", np.int64),
+        "payload_version": _array(table, "payload_version", np.uint16),
+        **{name: _array(table, name, np.uint32) for name in ("lane", "depth", "clock")},
     }
 
 
@@ -144,10 +173,10 @@ def _fixed(column: Any) -> Any:
     return np.concatenate(parts)
 
 
-def _names(table: Any) -> dict[str, Any]:
+def _names(table: Any, wanted: Iterable[tuple[str, str]] = (("entity", "entities"), ("scope", "scopes"))) -> Any:
     """Entities and scopes, as places in lists of names."""
     made: dict[str, Any] = {}
-    for name, names in (("entity", "entities"), ("scope", "scopes")):
+    for name, names in wanted:
         column = table[name].unify_dictionaries()
         codes = [np.asarray(chunk.indices, np.int32) for chunk in column.chunks]
         made[name] = np.concatenate([np.zeros(0, np.int32), *codes])

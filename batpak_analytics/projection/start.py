@@ -8,6 +8,7 @@ from batpak_analytics.projection.protocol import fold_of
 from batpak_analytics.projection.replay import Replay
 from batpak_analytics.projection.snapshots import DEFAULT_MEMORY
 from batpak_analytics.projection.source import Selected, read_events
+from batpak_analytics.projection.vectorised import Vectorised, VectorReplay
 
 
 def replay(
@@ -23,6 +24,8 @@ def replay(
     """See `Reader.replay`."""
     if isinstance(memory, bool) or not isinstance(memory, int) or memory < 0:
         raise ValueError(f"memory={memory!r}: give bytes, from 0 on.")
+    if isinstance(projection, Vectorised):
+        return VectorReplay(Selected.of(view, projection, entity, filters, as_of, system), projection)
     fold = fold_of(projection)
     selected = Selected.of(view, fold, entity, filters, as_of, system)
     return Replay(selected, read_events(selected, fold), fold, memory)

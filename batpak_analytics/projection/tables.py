@@ -85,6 +85,22 @@ class Values:
         return series_of(whole)
 
 
+def changed_rows(columns: Any, states: Series, before: Any) -> pd.DataFrame:
+    """One row for each event whose state differs from the one at the position `before` it."""
+    old, new = states.iloc[before].reset_index(drop=True), states.iloc[1:].reset_index(drop=True)
+    same = (old == new).fillna(False) | (old.isna() & new.isna())
+    rows = np.flatnonzero(~same.to_numpy(bool))
+    values = {"old": old.iloc[rows].array, "new": new.iloc[rows].array}
+    number = pd.api.types.is_numeric_dtype(states.dtype) and not pd.api.types.is_bool_dtype(states.dtype)
+    delta = new.iloc[rows].array - old.iloc[rows].array if number else series_of([None] * len(rows)).array
+    return pd.DataFrame({"position": rows.astype(np.int64) + 1, **moments(columns, rows), **values, "delta": delta})
+
+
+def plain_value(value: Any) -> Any:
+    """A cell as a Python value."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def numbers(values: list[Any], kind: Any = None) -> Any:
     """Values as an array of bool, int64 or float64, where all are of that very sort; else None."""
     kinds = set(map(type, values)) if kind is None else {kind}

@@ -23,7 +23,8 @@ def made_store(directory: Path, rows: Iterable[Row], *, each_segment: int = 7) -
 
 def replay_of(directory: Path, projection: Any, rows: Sequence[Row], **options: Any) -> bp.Replay:
     """A replay of a store of these events."""
-    return bp.open_reader(made_store(directory, rows)).replay(projection, **options)
+    made: bp.Replay = bp.open_reader(made_store(directory, rows)).replay(projection, **options)
+    return made
 
 
 def decoded(reader: Any, **chosen: Any) -> list[Any]:
