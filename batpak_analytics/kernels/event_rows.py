@@ -396,7 +396,9 @@ def _event(columns: EventColumns, row: index) -> EventRow:
     return made
 
 
+# Nothing that it holds leads back to it, so it needs not be looked at for cycles.
 @cython.final
+@cython.no_gc
 @cython.freelist(64)
 @cython.cclass
 class EventRow:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Question = Callable[[Any], Any]
+VALUES_AT_ONCE = 256
+"""Values of a trace that wait to become an array: so few stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Replay(Timeline):
 
     def __init__(self, selected: Selected, events: Events, fold: Fold[Any], memory: int) -> None:
         super().__init__(selected, events.columns, events.shredded, fold.name.rsplit(".", 1)[-1])
-        self.fold = fold
+        self.fold, self.source = fold, events
         self._copier = Copier(events.columns, fold.name)
         self._snapshots = Snapshots(len(events), self._copier, memory)
         self._lock = threading.RLock()
@@ -99,7 +101,7 @@ class Replay(Timeline):
             values.add([self._copier.copied(function(state))])
             start = first
             while start < last:
-                end = min(self._snapshots.next_after(start), last)
+                end = min(self._snapshots.next_after(start), start + VALUES_AT_ONCE, last)
                 state, *part = self._traced(state, start, end, function)
                 values.add(*part)
                 self._snapshots.keep(end, state)

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from batpak_analytics.engine import ids
 from batpak_analytics.engine.point_read import read_value
 from batpak_analytics.errors import ProjectionDeclarationError, ProjectionError
+from batpak_analytics.frames.pandas import table_to_frame
 from batpak_analytics.projection.check import Impurity, PurityReport
 from batpak_analytics.projection.parts import keys_of
 from batpak_analytics.projection.protocol import kinds_of, name_of
 from batpak_analytics.projection.replay import Found
 from batpak_analytics.projection.source import Selected, read_columns
-from batpak_analytics.projection.tables import changed_rows, plain_value, trace_frame
+from batpak_analytics.projection.tables import changed_rows, plain_value, series_of, trace_frame
 from batpak_analytics.projection.timeline import Timeline
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PREFIXES = 8
 """How many beginnings of the events `check` computes anew."""
@@ -103,41 +102,49 @@ class VectorReplay(Timeline):
         table, moments, shredded = read_columns(selected, projection.columns)
         super().__init__(selected, moments, shredded, name_of(projection.function).rsplit(".", 1)[-1])
         self.projection = projection
-        self._table = table
+        self._by = None if projection.by is None else table[projection.by]
+        self._given = table if projection.form == "arrow" else table_to_frame(table)
 
     @cached_property
     def states(self) -> pd.DataFrame:
-        """All states: a DataFrame whose index is the position, 0 for the initial one."""
-        return self._computed(self._table)
+        """The state after each event: a DataFrame whose index is the position, from 1 on."""
+        return self._computed(len(self))
+
+    @cached_property
+    def _initial(self) -> pd.DataFrame:
+        """The initial state, as a frame of one row."""
+        start = {"state": self.projection.start} if self._single else self.projection.start
+        return pd.DataFrame({name: series_of([value]) for name, value in start.items()})
 
     @property
     def _single(self) -> bool:
         return not isinstance(self.projection.start, Mapping)
 
-    def _computed(self, table: Any) -> pd.DataFrame:
-        import pandas as pd
-
-        from batpak_analytics.frames.pandas import table_to_frame
-
-        given = table if self.projection.form == "arrow" else table_to_frame(table)
+    def _computed(self, count: int) -> pd.DataFrame:
+        """The states of the first so many events."""
+        given: Any = self._given
+        if count < len(self):
+            given = given.slice(0, count) if self.projection.form == "arrow" else given.iloc[:count]
         try:
             made = self.projection.function(given)
         except Exception as error:
             raise ProjectionError(
-                f"{self._name} failed over {table.num_rows:,} events: {type(error).__name__}: {error} "
+                f"{self._name} failed over {count:,} events: {type(error).__name__}: {error} "
                 f"Mend the function, or leave events out with filters=."
             ) from error
         columns = _columns(made, self._single)
-        start = {"state": self.projection.start} if self._single else self.projection.start
-        if set(columns) != set(start):
+        start = set(self._initial)
+        if set(columns) != start:
             raise ProjectionError(
                 f"{self._name} gave the columns {sorted(map(str, columns))}, and initial= has "
                 f"{sorted(map(str, start))}. Give both the same."
             )
-        if any(len(one) != table.num_rows for one in columns.values()):
-            raise ProjectionError(f"{self._name} must give one row for each of {table.num_rows:,} events, in order.")
-        whole = {name: _with_first(start[name], one) for name, one in columns.items()}
-        return pd.DataFrame(whole, index=pd.RangeIndex(table.num_rows + 1, name="position"), copy=False)
+        if any(len(one) != count for one in columns.values()):
+            raise ProjectionError(f"{self._name} must give one row for each of {count:,} events, in order.")
+        index = pd.RangeIndex(1, count + 1, name="position")
+        whole = {name: columns[name] for name in self._initial}
+        whole = {name: one.array if isinstance(one, pd.Series) else one for name, one in whole.items()}
+        return pd.DataFrame(whole, index=index, copy=False)
 
     def event(self, position: int) -> Any:
         """The event that led to a position, from 1 on, read from the store as by `Reader.get`."""
@@ -159,49 +166,53 @@ class VectorReplay(Timeline):
         names, at = self._groups.last(number)
         return {name: self._state(row + 1) for name, row in zip(names, at, strict=True)}
 
-    def _state(self, row: int) -> Any:
-        values = {name: plain_value(self.states[name].array[row]) for name in self.states.columns}
+    def _state(self, position: int) -> Any:
+        frame, row = (self.states, position - 1) if position else (self._initial, 0)
+        values = {name: plain_value(frame[name].array[row]) for name in frame}
         return values["state"] if self._single else values
 
     @cached_property
     def _groups(self) -> _Groups:
-        return _Groups.of(self._table[self.projection.by])
+        assert self._by is not None
+        return _Groups.of(self._by)
 
     def trace(self, function: Any, *, start: int = 0, stop: int | None = None) -> pd.DataFrame:
         """As `Replay.trace`; the function gets all states at once, or is the name of a column."""
         first, last = self._checked(start), self._checked(len(self) if stop is None else stop)
-        return trace_frame(self._columns, first, self._asked(function).iloc[first : last + 1])
+        return trace_frame(self._columns, first, self._whole(function).iloc[first : last + 1])
 
     def first_where(self, predicate: Any, *, monotone: bool = False) -> Found | None:
         """As `Replay.first_where`; the predicate gets all states at once."""
-        held = self._asked(predicate).fillna(False).to_numpy(bool)
+        if _held(self._asked(predicate, self._initial))[0]:
+            return Found(0, None, None, self._state(0))
+        held = _held(self._asked(predicate, self.states))
         if not held.any():
             return None
-        position = int(held.argmax())
-        if position == 0:
-            return Found(0, None, None, self.state_at(0) if self.projection.by is None else self._state(0))
+        position = int(held.argmax()) + 1
         return Found(position, self.event(position), self.state_at(position - 1), self.state_at(position))
 
     def changes(self, field: Any) -> pd.DataFrame:
         """As `Replay.changes`; with `by`, a value is compared with that of its group before."""
         before = np.arange(len(self)) if self.projection.by is None else self._groups.before()
-        return changed_rows(self._columns, self._asked(field), before)
+        return changed_rows(self._columns, self._whole(field), before)
 
     def check(self) -> PurityReport:
         """Compute some beginnings anew: whether a state follows from the events before it alone."""
         found = []
         for stop in sorted({len(self) * part // PREFIXES for part in range(1, PREFIXES + 1)} - {0}):
-            anew, known = self._computed(self._table.slice(0, stop)).iloc[-1:], self.states.iloc[stop : stop + 1]
+            anew, known = self._computed(stop).iloc[-1:], self.states.iloc[stop - 1 : stop]
             if not anew.astype(object).equals(known.astype(object)):
                 meaning = "the state changes when later events are left out, or from one call to the next"
                 found = [Impurity("state-differs", stop, self._columns.event_id[stop - 1].tobytes(), meaning)]
                 break
         return PurityReport(len(self), tuple(found))
 
-    def _asked(self, question: Any) -> pd.Series[Any]:
-        import pandas as pd
+    def _whole(self, question: Any) -> pd.Series[Any]:
+        """The answers for every position, the initial state's first."""
+        first = self._asked(question, self._initial)
+        return _with_first(first.iloc[0], self._asked(question, self.states))
 
-        states = self.states
+    def _asked(self, question: Any, states: pd.DataFrame) -> pd.Series[Any]:
         if callable(question):
             made = question(states["state"] if self._single else states)
         else:
@@ -260,22 +271,28 @@ def _columns(made: Any, single: bool) -> dict[Any, Any]:
         made = {name: made[name] for name in made.columns}
     if single and isinstance(made, Mapping):
         raise ProjectionError("The function gave columns, and initial= is one value. Give a dict of initial values.")
-    return dict(made) if isinstance(made, Mapping) else {"state": made}
+    columns = dict(made) if isinstance(made, Mapping) else {"state": made}
+    return {name: _numpy(one) if isinstance(one, pa.Array | pa.ChunkedArray) else one for name, one in columns.items()}
+
+
+def _numpy(values: Any) -> Any:
+    return values.to_numpy() if isinstance(values, pa.ChunkedArray) else values.to_numpy(zero_copy_only=False)
+
+
+def _held(answers: pd.Series[Any]) -> Any:
+    return answers.fillna(False).to_numpy(bool)
 
 
 def _with_first(first: Any, values: Any) -> Any:
     """The initial value before the others, in the type of both."""
-    import pandas as pd
-
-    if isinstance(values, pa.Array | pa.ChunkedArray):
-        values = values.to_numpy() if isinstance(values, pa.ChunkedArray) else values.to_numpy(zero_copy_only=False)
+    first = plain_value(first)
     if isinstance(values, np.ndarray) and values.dtype != object:
         head = np.array([first])
         fits = np.can_cast(head.dtype, values.dtype, "same_kind") or (
             head.dtype.kind in "iu" and values.dtype.kind in "iuf"
         )
         if fits and (values.dtype.kind == "f" or head.astype(values.dtype)[0] == first):
-            return np.concatenate([head.astype(values.dtype), values])
+            return pd.Series(np.concatenate([head.astype(values.dtype), values]))
     series = values if isinstance(values, pd.Series) else pd.Series(values)
     if isinstance(series.dtype, np.dtype) and series.dtype != object and not isinstance(values, np.ndarray):
         return _with_first(first, series.to_numpy())

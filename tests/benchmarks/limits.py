@@ -34,6 +34,11 @@ LIMITS = (
     Limit("causal-nodes", "reference-read-only", 1 / 8, "the reference"),
     Limit("chains", "reference-read-only-open", 1 / 5, "the reference's open"),
     Limit("verify", "reference-verify", 1 / 4, "the reference's `verify_chain`"),
+    Limit("first-where", "bare-loop", 2.5, "the bare loop"),
+    Limit("trace", "bare-loop", 2.5, "the bare loop"),
+    Limit("vectorised", "bare-loop", 1 / 10, "the bare loop"),
+    Limit("state-at", "fold", 1 / 100, "the fold"),
+    Limit("entity-replay", "reference-project", 1, "the reference"),
     Limit("many-segments", "one-segment", 3, "one segment"),
 )
 

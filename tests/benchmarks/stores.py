@@ -24,14 +24,19 @@ class Stores:
     directory: Path
     segment_bytes: int
 
-    def everyday(self, events: int, *, payload_bytes: int = 60, segment_bytes: int | None = None) -> Path:
+    def everyday(
+        self, events: int, *, payload_bytes: int = 60, segment_bytes: int | None = None, entities: int = 500
+    ) -> Path:
         """A store of events with payloads of six fields, about `payload_bytes` long."""
         limit = segment_bytes or self.segment_bytes
-        store = self.directory / f"store-{events}-events-of-{payload_bytes}-in-{limit}"
+        of = f"-of-{entities}" if entities != 500 else ""
+        store = self.directory / f"store-{events}-events-of-{payload_bytes}-in-{limit}{of}"
         if not store.exists():
             say(f"writing {events:,} events with payloads of {payload_bytes} bytes")
             unfinished = store.with_suffix(".unfinished")
-            self.oracle.bulk(unfinished, events=events, segment_bytes=limit, payload_bytes=payload_bytes)
+            self.oracle.bulk(
+                unfinished, events=events, segment_bytes=limit, payload_bytes=payload_bytes, entities=entities
+            )
             unfinished.rename(store)
         return store
 

@@ -15,6 +15,7 @@ from tests.benchmarks.peers import peer_cases
 from tests.benchmarks.proving import Reference, proving_cases
 from tests.benchmarks.queries import query_cases
 from tests.benchmarks.reading import reading_cases, scan_case
+from tests.benchmarks.replaying import SAMPLE_SHARE, projecting_cases, replay_cases
 from tests.benchmarks.report import NONE, Line, Section, timing_line, timing_lines
 from tests.benchmarks.stores import (
     ONE_SEGMENT_BYTES_AN_EVENT,
@@ -212,6 +213,22 @@ def _proving(title: str, cases: list[Case], plan: Plan, events: int) -> Section:
     return Section(title, timing_lines(timings.values(), seconds, events))
 
 
+def replay(plan: Plan) -> list[Section]:
+    """Projections: replays beside a bare loop, and one entity beside the reference."""
+    if not plan.wants("replay"):
+        return []
+    few = plan.events // SAMPLE_SHARE
+    sections = []
+    for title, cases, events in (
+        (f"Replays, {_extent(plan.main, plan.events)}", replay_cases(plan.main, plan.events), plan.events),
+        (f"A projection of one entity, {few:,} events", projecting_cases(plan.stores, plan.events), few),
+    ):
+        timings = measure(cases, plan.repeat)
+        seconds = {name: timing.seconds for name, timing in timings.items()}
+        sections.append(Section(title, timing_lines(timings.values(), seconds, events)))
+    return sections
+
+
 SUBJECTS: tuple[Callable[[Plan], list[Section]], ...] = (
-    main_store, memory, growth, payloads, segments, writing, queries, holding, graph, proving,
+    main_store, memory, growth, payloads, segments, writing, queries, holding, graph, proving, replay,
 )  # fmt: skip

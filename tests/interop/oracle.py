@@ -178,6 +178,11 @@ class Oracle:
         report: dict[str, float] = self._report("open", store)
         return report["open_seconds"]
 
+    def totals(self, store: Path, entity: str) -> dict[str, Any]:
+        """A projection of one entity of a `bulk` store: seconds, and the state. Opening takes the lock: pass a copy."""
+        report: dict[str, Any] = self._report("totals", store, "--entity", entity)
+        return report
+
     def verify_chain(self, store: Path) -> dict[str, Any]:
         """Seconds for open and `verify_chain`, and its report; raises `OracleRefused` where it cannot open the store.
 

@@ -147,8 +147,8 @@ def test_types_of_states_hold_the_initial_one(tmp_path: Path) -> None:
     reader = bp.open_reader(made_store(tmp_path / "s", [paid("a", 1), paid("b", 2)]))
 
     def dtype(function: Any, initial: Any) -> str:
-        made = reader.replay(bp.vectorised(function, columns=COLUMNS, initial=initial)).states["state"]
-        assert made.iloc[0] == initial or initial is None
+        made = reader.replay(bp.vectorised(function, columns=COLUMNS, initial=initial)).trace(lambda s: s)["value"]
+        assert made.iloc[0] == initial
         return str(made.dtype)
 
     assert dtype(lambda df: df["payload.cents"].cumsum(), 0) == "int64"

@@ -15,6 +15,7 @@
 //! bulk DIR --events N --segment-bytes N        [--payload-bytes N] [--entities N] [--batch N] [--seed N]
 //! graph DIR --events N --segment-bytes N       events that cause each other; [--entities N] [--roots PERCENT] [--seed N]
 //! open DIR                                     seconds for a read-only open
+//! totals DIR [--entity ENTITY]                 a projection of one entity of a `bulk` store, timed
 //! live DIR --events N --segment-bytes N        [--compact-at N,N] [--strategy S] [--pause-us N] [--fences 0|1]
 //!                                              [--receipts FILE] [--ask 0|1]
 //! typed write DIR --seed N --events N          typed payloads of every version; typed copy SOURCE DIR reads them
@@ -43,6 +44,7 @@ mod receipts;
 mod replay;
 mod session;
 mod setup;
+mod totals;
 mod typed;
 mod value;
 mod verify;
@@ -129,6 +131,7 @@ fn run() -> Result<(), Failure> {
         "bulk" => bulk_command(&mut args),
         "graph" => graph_command(&mut args),
         "live" => live_command(&mut args),
+        "totals" => print(&totals::project(&args.directory()?, args.text("entity").unwrap_or("order:0"))?),
         "open" => print(&graph::open(&args.directory()?)?),
         "typed" => typed::run(&mut args),
         "marks" => print(&marks::course(&args.directory()?)?),
