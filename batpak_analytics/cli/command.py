@@ -33,6 +33,7 @@ examples:
   batpak export data/store events.parquet         everything, streamed, to one file
   batpak export data/store events.csv --since 2026-03-01T00:00:00Z --columns global_sequence,entity,payload
   batpak why    data/store 391124e8               what led to an event, and what it led to
+  batpak replay data/store --sum total --by entity --at 1204   a state as it was
   batpak check  data/store                        CRC of every frame and footer; exit code 0, 1 or 2
   batpak verify data/store                        links, clocks, batches, payload hashes; what that proves
 
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_head(commands)
     _add_export(commands)
     _add_why(commands)
+    _add_replay(commands)
     _add_check(commands)
     _add_verify(commands)
     _add_checkpoint(commands)
@@ -162,6 +164,33 @@ def _add_why(commands: Any) -> None:
     why.add_argument("--depth", type=_count, default=20, metavar="N", help="generations up and down (default 20)")
     why.add_argument("--limit", type=_count, default=200, metavar="N", help="at most N effects (default 200)")
     why.add_argument("--json", action="store_true", help="one JSON object instead of a tree")
+
+
+def _add_replay(commands: Any) -> None:
+    replay = _command(
+        commands,
+        "replay",
+        "fold the events to a count, sums or last values, now or at any sequence",
+        "Folds the events in commit order and prints the state after the last one, at a sequence, or after each.\n"
+        "A sequence inside a batch means the moment before the batch.\n\n"
+        "examples:\n"
+        "  batpak replay data/store --count --by kind\n"
+        "  batpak replay data/store --sum total --by entity --at 1204\n"
+        "  batpak replay data/store --last status --entity order:7 --trace",
+        _run("replay", "replay"),
+    )
+    _add_path(replay)
+    what = replay.add_mutually_exclusive_group(required=True)
+    what.add_argument("--count", action="store_true", help="how many events")
+    what.add_argument("--sum", metavar="FIELD", help="the sum of a payload field, such as total or price.cents")
+    what.add_argument("--last", metavar="FIELD", help="the last value of a payload field")
+    add = replay.add_argument
+    add("--by", metavar="WHAT", help="for each entity, scope, kind, or value of a payload field")
+    add("--entity", metavar="NAME", help="this entity alone, without those under it")
+    add("--kind", type=_kind, action="append", metavar="KIND", help="0xF001 or 61441; may be repeated")
+    add("--at", type=_count, metavar="SEQUENCE", help="as it was at this global sequence")
+    add("--trace", action="store_true", help="the state after each event")
+    add("--json", action="store_true", help="print JSON: one object, or with --trace one a line")
 
 
 def _add_check(commands: Any) -> None:

@@ -210,7 +210,8 @@ class VectorReplay(Timeline):
     def _whole(self, question: Any) -> pd.Series[Any]:
         """The answers for every position, the initial state's first."""
         first = self._asked(question, self._initial)
-        return _with_first(first.iloc[0], self._asked(question, self.states))
+        made: pd.Series[Any] = _with_first(first.iloc[0], self._asked(question, self.states))
+        return made
 
     def _asked(self, question: Any, states: pd.DataFrame) -> pd.Series[Any]:
         if callable(question):

@@ -14,6 +14,7 @@ FIRST = "01_read_a_store.ipynb"
 OTHERS = {
     "02_write_and_reopen.ipynb": (13, "table.dataframe"),
     "03_why_did_this_happen.ipynb": (5, "img"),
+    "04_which_event_broke_it.ipynb": (5, "table"),
 }
 STDERR, ERROR = ("application/vnd.jupyter." + kind for kind in ("stderr", "error"))
 WAIT_MS = 60_000
