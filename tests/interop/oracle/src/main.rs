@@ -19,6 +19,8 @@
 //! live DIR --events N --segment-bytes N        [--compact-at N,N] [--strategy S] [--pause-us N] [--fences 0|1]
 //!                                              [--receipts FILE] [--ask 0|1]
 //! typed write DIR --seed N --events N          typed payloads of every version; typed copy SOURCE DIR reads them
+//! project DIR [--cache DIR] [--incremental 0|1] [--clock-us N]
+//!                                              projections: steps and questions on stdin, one JSON object a line
 //! marks DIR                                    visibility and watermarks along a fixed course in a new store
 //! queries DIR                                  answers the questions on stdin, one JSON object a line
 //! profiles                                     the names that `write` knows
@@ -38,6 +40,7 @@ mod many;
 mod marks;
 mod payloads;
 mod profiles;
+mod project;
 mod queries;
 mod random;
 mod receipts;
@@ -135,6 +138,7 @@ fn run() -> Result<(), Failure> {
         "open" => print(&graph::open(&args.directory()?)?),
         "typed" => typed::run(&mut args),
         "marks" => print(&marks::course(&args.directory()?)?),
+        "project" => project_command(&mut args),
         "queries" => queries::answer(&args.directory()?),
         "profiles" => print(&json!(profiles::NAMES)),
         other => Err(Failure::usage(format!("unknown command {other}"))),
@@ -161,6 +165,17 @@ fn write(args: &mut Args) -> Result<(), Failure> {
         }
     };
     print(&report)
+}
+
+fn project_command(args: &mut Args) -> Result<(), Failure> {
+    let directory = args.directory()?;
+    let cache = args.text("cache").map(PathBuf::from);
+    let options = project::Options {
+        cache: cache.as_deref(),
+        incremental: args.number_or("incremental", 0u8)? != 0,
+        clock_us: args.number("clock-us")?,
+    };
+    project::answer(&directory, &options)
 }
 
 fn dump_command(args: &mut Args) -> Result<(), Failure> {

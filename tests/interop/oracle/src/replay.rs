@@ -24,14 +24,14 @@ struct Script {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Step {
+pub enum Step {
     Append(Item),
     Batch(Vec<Item>),
     Sync,
 }
 
 #[derive(Deserialize)]
-struct Item {
+pub struct Item {
     entity: String,
     scope: String,
     kind: u16,
@@ -108,7 +108,7 @@ pub fn run(directory: &Path, script: &Path) -> Result<Json, Failure> {
     Ok(Json::Null)
 }
 
-fn take(store: &Store<Open>, step: &Step) -> Result<(), Failure> {
+pub fn take(store: &Store<Open>, step: &Step) -> Result<(), Failure> {
     match step {
         Step::Append(item) => {
             drop(store.append_with_options(&item.coordinate(), item.kind(), &item.payload, item.options()?)?)
