@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from batpak_analytics.errors import (
         PerformanceWarning as PerformanceWarning,
     )
+    from batpak_analytics.evidence.projection_run import MaybeStale as MaybeStale
     from batpak_analytics.frames.causes import read_causal_nodes as read_causal_nodes
     from batpak_analytics.frames.causes import read_causes as read_causes
     from batpak_analytics.frames.causes import read_correlations as read_correlations
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
     from batpak_analytics.payloads.default import event_payload as event_payload
     from batpak_analytics.payloads.default import upcast as upcast
     from batpak_analytics.payloads.registry import PayloadRegistry as PayloadRegistry
+    from batpak_analytics.projection.cache import DirectoryCache as DirectoryCache
+    from batpak_analytics.projection.cache import MemoryCache as MemoryCache
     from batpak_analytics.projection.check import PurityReport as PurityReport
     from batpak_analytics.projection.diff import Change as Change
     from batpak_analytics.projection.diff import Diff as Diff
@@ -113,6 +116,9 @@ _HOMES = {
     "CausalNodes": "graph.nodes",
     "Correlations": "graph.correlations",
     "Ocel": "frames.ocel",
+    "DirectoryCache": "projection.cache",
+    "MemoryCache": "projection.cache",
+    "MaybeStale": "evidence.projection_run",
     "Projection": "projection.protocol",
     "fold": "projection.protocol",
     **dict.fromkeys(("Count", "GroupBy", "Last", "StateMachine", "Sum"), "projection.ready"),
@@ -166,7 +172,8 @@ _ERRORS = (
     "AppendFrameError", "ClockMismatchError", "FenceActiveError", "FenceEndedError", "WriteFailedError",
     "WaitTimeoutError",
     "PayloadDeclarationError", "PayloadRegistryError", "PayloadCollisionError", "UpcastChainError", "TypedDecodeError",
-    "ProjectionDeclarationError", "ProjectionError",  "IllegalTransitionError",
+    "ProjectionDeclarationError", "ProjectionError", "ProjectionStateError", "ProjectionRunError",
+    "IllegalTransitionError",
     "PayloadKindError", "PayloadVersionError", "UpcastError", "PayloadMismatchError", "BatpakWarning",
     "BatpakDamageWarning", "PerformanceWarning",
 )  # fmt: skip

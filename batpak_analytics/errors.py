@@ -45,6 +45,8 @@
     │   └── PayloadMismatchError                       its bytes do not fit the type
     ├── ProjectionDeclarationError (TypeError)         an object that is no projection
     ├── ProjectionError                                a projection failed at an event; what was before can be asked
+    │   ├── ProjectionStateError                       its state is larger than it declares
+    │   └── ProjectionRunError                         a run with a report failed, and here is the report
     ├── IllegalTransitionError    (ValueError)         an event that a state machine does not allow
     ├── AnchorError               (ValueError)         a checkpoint or proof that is none, or that nobody vouches for
     ├── MissingExtraError         (ImportError)
@@ -349,6 +351,24 @@ class ProjectionError(BatpakError):
         self.entity = entity
         self.kind = kind
         self.state = state
+
+
+class ProjectionStateError(ProjectionError):
+    """A state with ``actual`` entries where the projection declares at most ``expected``; None where it cannot be told.
+
+    (Reference: ProjectionStateBoundExceeded, ProjectionStateExtentUnavailable.)
+    """
+
+
+class ProjectionRunError(ProjectionError):
+    """`project_run` failed: its cause is the error, and ``report`` the evidence that it failed.
+
+    Where an event was at fault, the attributes of `ProjectionError` name it.
+    """
+
+    def __init__(self, message: str = "", *, report: Any = None, **evidence: Any) -> None:
+        super().__init__(message, **evidence)
+        self.report = report
 
 
 class IllegalTransitionError(BatpakError, ValueError):

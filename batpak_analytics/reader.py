@@ -19,6 +19,7 @@ from batpak_analytics.engine.snapshot import Snapshot
 from batpak_analytics.engine.view import View, build_view, require_directory
 from batpak_analytics.errors import ViewExpiredError
 from batpak_analytics.model import Finding
+from batpak_analytics.projection.methods import States
 from batpak_analytics.views import Views
 
 OnDamage = Literal["report", "raise"]
@@ -57,7 +58,7 @@ def open_reader(path: str | PathLike[str], *, on_damage: OnDamage = "report") ->
     return Reader(path, on_damage=on_damage)
 
 
-class Reader(Queries, Views):
+class Reader(Queries, Views, States):
     """A store opened for reading. The view it holds never changes until `refresh`; threads may share it."""
 
     def __init__(self, path: str | PathLike[str], *, on_damage: OnDamage = "report") -> None:

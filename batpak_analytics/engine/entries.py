@@ -8,6 +8,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from batpak_analytics.engine.ids import Place
 from batpak_analytics.engine.view import SegmentRows
 from batpak_analytics.format.layout import FOOTER_DTYPE, ZERO_ID
 from batpak_analytics.model import EventKind, HashChain, IndexEntry, Position
@@ -51,6 +52,12 @@ class Entries(Sequence[IndexEntry]):
             here = rows[start:stop]
             for row, sequence in zip(segment.rows[here].tolist(), segment.sequence[here].tolist(), strict=True):
                 yield entry_of(segment, row, sequence)
+
+    def places(self) -> Iterator[Place]:
+        """Where each event is, in the same order."""
+        sequences = self.global_sequences.tolist()
+        for at, row, sequence in zip(self._where.tolist(), self._rows.tolist(), sequences, strict=True):
+            yield Place(self._segments[at], row, sequence)
 
     def taken(self, order: Any) -> Entries:
         """The entries at these places, in this order."""

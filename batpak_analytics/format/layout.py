@@ -286,3 +286,15 @@ MMAP_INDEX_DTYPES: Final = {
 
 # -- keyset granularity (core/src/store/keyscope.rs) ------------------------------------------------------
 GRANULARITY_NAMES: Final = {1: "PerEntity", 2: "PerCategory", 3: "PerTypeId", 4: "PerEvent"}
+
+# -- projection cache (core/src/store/projection/mod.rs): a JSON body, then one of the two trailers, little-endian ----
+PROJECTION_TRAILER: Final = struct.Struct("<QqqQQ")
+"""watermark, cached_at_us, cached_at_mono_ns, process_boot_ns, magic."""
+PROJECTION_OLD_TRAILER: Final = struct.Struct("<Qq")
+"""watermark, cached_at_us."""
+PROJECTION_MAGIC: Final = 0xCACBCCCDCECFD0D1
+PROJECTION_KEY: Final = struct.Struct("<QQQ")
+"""After the entity and a zero byte: projection, schema version, kinds."""
+PROJECTION_SUFFIX: Final = ".bin"
+MAX_NAME_BYTES: Final = 255
+"""Of a file name, on every file system that stores are kept on."""

@@ -61,7 +61,8 @@ class LiveRows:
     def snapshot(self) -> Snapshot:
         """What is visible now."""
         segments, view, writer = self._caught_up(), self._view, self._writer
-        return Snapshot(segments, writer.hidden, lambda: view is None or view.in_order, writer.shown_below)
+        keyset = None if view is None else view.keyset
+        return Snapshot(segments, writer.hidden, lambda: view is None or view.in_order, writer.shown_below, keyset)
 
     def find(self, event_id: bytes) -> Place | None:
         """The event with this id; behind a fence that is open too, unless it was taken back."""

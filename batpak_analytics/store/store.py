@@ -18,6 +18,7 @@ from batpak_analytics.errors import BatpakError, StoreClosedError, WriteFailedEr
 from batpak_analytics.format import layout
 from batpak_analytics.model import EventKind, Receipt
 from batpak_analytics.payloads.default import default_registry
+from batpak_analytics.projection.methods import States
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.fence import Fence
 from batpak_analytics.store.files import Files
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from batpak_analytics.store.table.rows import Rows
 
 
-class Store(Queries, Waiting, Views):
+class Store(Queries, Waiting, Views, States):
     """A store opened for writing, in the bytes of batpak 0.9.0. Threads may share it; a forked child may not.
 
     As a context manager it closes itself, and after an exception in the block too.
@@ -344,6 +345,9 @@ class Store(Queries, Waiting, Views):
         with self._lock:
             self._running()
             return self._live.snapshot()
+
+    def _payload_registry(self) -> Any:
+        return self._payloads
 
     def _find(self, event_id: bytes) -> Place | None:
         with self._lock:

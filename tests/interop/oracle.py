@@ -135,15 +135,22 @@ class Oracle:
 
     def ask(self, store: Path, questions: Sequence[dict[str, Any]]) -> list[Any]:
         """What the engine's queries on a copy of the store give; `queries.rs` says what can be asked."""
-        lines = "".join(json.dumps(question) + "\n" for question in questions)
         with tempfile.TemporaryDirectory() as scratch:
-            copy = copy_store(store, Path(scratch) / "copy")
-            command = [str(self.binary), "queries", str(copy)]
-            ran = subprocess.run(
-                command, input=lines, capture_output=True, encoding="utf-8", timeout=RUN_SECONDS, check=False
-            )
+            return self._answers(["queries", copy_store(store, Path(scratch) / "copy")], questions)
+
+    def project(self, store: Path, lines: Sequence[Any], **options: Any) -> list[Any]:
+        """Take the steps and answer the runs of `project.rs`, in the store itself (cache, incremental, clock_us)."""
+        return self._answers(["project", store, *_flags(options)], lines)
+
+    def _answers(self, arguments: Sequence[object], lines: Sequence[Any]) -> list[Any]:
+        """What a command prints for JSON lines on its stdin, parsed."""
+        asked = "".join(json.dumps(line) + "\n" for line in lines)
+        command = [str(self.binary), *map(str, arguments)]
+        ran = subprocess.run(
+            command, input=asked, capture_output=True, encoding="utf-8", timeout=RUN_SECONDS, check=False
+        )
         if ran.returncode != 0:
-            raise OracleFailed(f"queries {store}: {ran.stderr.strip()}")
+            raise OracleFailed(f"{' '.join(command[1:])}: {ran.stderr.strip()}")
         return [json.loads(line) for line in ran.stdout.splitlines()]
 
     def marks(self, directory: Path) -> list[dict[str, Any]]:

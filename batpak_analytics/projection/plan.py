@@ -1,0 +1,75 @@
+"""Which events a projection is made of, in the order in which the reference replays them (engine-read 8.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+
+from batpak_analytics.engine.entries import Entries
+from batpak_analytics.engine.ids import Place
+from batpak_analytics.engine.select import stream_entries
+from batpak_analytics.engine.snapshot import Snapshot
+from batpak_analytics.evidence.projection_run import InputFrontier, Visible
+from batpak_analytics.format.layout import ID_SIZE
+from batpak_analytics.format.sidecars.keyset import Keyset
+
+_INPUT = np.dtype([("event_id", f"V{ID_SIZE}"), ("kind", "<u2"), ("global_sequence", "<u8")])
+"""What of an event its place in a replay is known by; a compaction may change all but the first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The visible events of exactly one entity, of some kinds or all, by (wall_ms, clock, id), all lanes together."""
+
+    entries: Entries
+    keyset: Keyset | None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, entity: str, kinds: frozenset[int] | None = None) -> Plan:
+        """What is visible in `snapshot`. Cost: a pass over the rows of the index."""
+        found = stream_entries(snapshot, entity, None)
+        for lane in snapshot.hidden.lane_ranges:  # each event is judged by the view of its own lane too
+            hidden = snapshot.hidden.hides_in_lane(lane, found.global_sequences)
+            found = found.taken(np.flatnonzero((found.column("lane") != lane) | ~hidden))
+        return cls(found, snapshot.keyset).only(kinds)
+
+    def only(self, kinds: frozenset[int] | None) -> Plan:
+        """Of these kinds; None for all."""
+        if kinds is None:
+            return self
+        wanted = np.isin(self.entries.column("kind"), np.array(sorted(kinds), np.uint16))
+        return Plan(self.entries.taken(np.flatnonzero(wanted)), self.keyset)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def places(self, start: int = 0) -> Iterator[Place]:
+        """Where the events are, from this one on."""
+        return self.entries[start:].places()
+
+    @cached_property
+    def _inputs(self) -> Any:
+        inputs = np.empty(len(self), _INPUT)
+        inputs["event_id"], inputs["kind"] = self.entries.column("event_id"), self.entries.column("kind")
+        inputs["global_sequence"] = self.entries.global_sequences
+        return inputs
+
+    def digest(self, count: int | None = None) -> str:
+        """Of the first `count` events: equal exactly where they are the same, under the same kinds and sequences."""
+        return blake3(self._inputs[:count].tobytes()).hexdigest(length=16)
+
+    def watermark(self, count: int) -> int:
+        """The greatest global sequence among the first `count` events, at least one."""
+        return int(self._inputs["global_sequence"][:count].max())
+
+    def frontier(self, count: int) -> InputFrontier | None:
+        """The last of the first `count` events, as the reference reports it; on one lane that is the watermark."""
+        if not count:
+            return None
+        last = self.entries[count - 1]
+        return InputFrontier(Visible(), last.position.wall_ms, last.global_sequence)
