@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -54,13 +55,16 @@ def page_entries(snapshot: Snapshot, region: Region, after: int | None, limit: i
     return _entries(snapshot, found)
 
 
-def stream_entries(snapshot: Snapshot, entity: str, lane: int | None) -> Entries:
-    """The visible events of exactly this entity, by (wall_ms, clock, id). Cost: as of a region."""
+def stream_entries(snapshot: Snapshot, entity: str, lane: int | None, *, hidden: bool = False) -> Entries:
+    """The visible events of exactly this entity, by (wall_ms, clock, id); with `hidden` those too that are not shown.
+
+    Cost: as of a region.
+    """
     region = Region(entity=entity, lane=lane)
     found = [
         (at, rows)
         for at, segment in enumerate(snapshot.segments)
-        if len(rows := _matching(snapshot, segment, region, exact=True))
+        if len(rows := _matching(snapshot, segment, region, exact=True, hidden=hidden))
     ]
     entries = _entries(snapshot, found)
     words = id_words(entries.column("event_id"))
@@ -87,21 +91,23 @@ def _matching(
     part: slice = slice(None),
     *,
     exact: bool = False,
+    hidden: bool = False,
 ) -> Any:
     """The rows of (a part of) a segment that are visible and in the region, ascending.
 
-    `exact` takes the entity itself, without those below it.
+    `exact` takes the entity itself, without those below it; `hidden` what is not visible too.
     """
     start, stop, _ = part.indices(len(segment.rows))
     mask = np.ones(stop - start, bool)
-    for condition in _conditions(snapshot, segment, region, part, exact=exact):
+    conditions = _conditions(segment, region, part, exact=exact)
+    for condition in conditions if hidden else chain(conditions, _visible(snapshot, segment, region.lane, part)):
         mask &= condition
         if not mask.any():
             break
     return np.flatnonzero(mask) + start
 
 
-def _conditions(snapshot: Snapshot, segment: SegmentRows, region: Region, part: slice, *, exact: bool) -> Iterator[Any]:
+def _conditions(segment: SegmentRows, region: Region, part: slice, *, exact: bool) -> Iterator[Any]:
     rows = segment.rows[part]
     if region.entity is not None:
         within = partial(in_namespace, wanted=(region.entity,))
@@ -116,8 +122,11 @@ def _conditions(snapshot: Snapshot, segment: SegmentRows, region: Region, part: 
         yield (rows["clock"] >= region.clock[0]) & (rows["clock"] <= region.clock[1])
     if region.lane is not None:
         yield rows["lane"] == region.lane
-        if region.lane in snapshot.hidden.lane_ranges:
-            yield ~snapshot.hidden.hides_in_lane(region.lane, segment.sequence[part].astype(np.uint64))
+
+
+def _visible(snapshot: Snapshot, segment: SegmentRows, lane: int | None, part: slice) -> Iterator[Any]:
+    if lane in snapshot.hidden.lane_ranges:
+        yield ~snapshot.hidden.hides_in_lane(lane, segment.sequence[part].astype(np.uint64))
     if segment.hides_rows:
         yield ~segment.excluded[part]
     if snapshot.shown_below is not None:

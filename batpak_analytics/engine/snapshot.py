@@ -28,3 +28,8 @@ class Snapshot:
     def of_view(cls, view: View) -> Snapshot:
         """All that a reader sees."""
         return cls(view.segments, view.hidden, lambda: view.in_order, keyset=view.keyset)
+
+    @property
+    def hides_rows(self) -> bool:
+        """Whether any event may not be shown."""
+        return self.shown_below is not None or bool(self.hidden) or any(one.hides_rows for one in self.segments)

@@ -24,26 +24,30 @@ _INPUT = np.dtype([("event_id", f"V{ID_SIZE}"), ("kind", "<u2"), ("global_sequen
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The visible events of exactly one entity, of some kinds or all, by (wall_ms, clock, id), all lanes together."""
+    """The visible events of exactly one entity, of some kinds or all, by (wall_ms, clock, id), all lanes together.
+
+    `every` has those as well that are not visible: the reference reports how far they go.
+    """
 
     entries: Entries
+    every: Entries
     keyset: Keyset | None
 
     @classmethod
     def of(cls, snapshot: Snapshot, entity: str, kinds: frozenset[int] | None = None) -> Plan:
-        """What is visible in `snapshot`. Cost: a pass over the rows of the index."""
+        """What is in `snapshot`. Cost: a pass over the rows of the index, two where events are hidden."""
         found = stream_entries(snapshot, entity, None)
+        every = stream_entries(snapshot, entity, None, hidden=True) if snapshot.hides_rows else found
         for lane in snapshot.hidden.lane_ranges:  # each event is judged by the view of its own lane too
             hidden = snapshot.hidden.hides_in_lane(lane, found.global_sequences)
             found = found.taken(np.flatnonzero((found.column("lane") != lane) | ~hidden))
-        return cls(found, snapshot.keyset).only(kinds)
+        return cls(found, every, snapshot.keyset).only(kinds)
 
     def only(self, kinds: frozenset[int] | None) -> Plan:
         """Of these kinds; None for all."""
         if kinds is None:
             return self
-        wanted = np.isin(self.entries.column("kind"), np.array(sorted(kinds), np.uint16))
-        return Plan(self.entries.taken(np.flatnonzero(wanted)), self.keyset)
+        return Plan(_of_kinds(self.entries, kinds), _of_kinds(self.every, kinds), self.keyset)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -68,8 +72,16 @@ class Plan:
         return int(self._inputs["global_sequence"][:count].max())
 
     def frontier(self, count: int) -> InputFrontier | None:
-        """The last of the first `count` events, as the reference reports it; on one lane that is the watermark."""
-        if not count:
-            return None
-        last = self.entries[count - 1]
-        return InputFrontier(Visible(), last.position.wall_ms, last.global_sequence)
+        """The last of the first `count` events, on one lane the latest; after all, the last that is not visible counts.
+
+        So the reference reports it.
+        """
+        last = self.every[-1:] if count == len(self) else self.entries[:count][-1:]
+        for one in last:
+            return InputFrontier(Visible(), one.position.wall_ms, one.global_sequence)
+        return None
+
+
+def _of_kinds(entries: Entries, kinds: frozenset[int]) -> Entries:
+    wanted = np.isin(entries.column("kind"), np.array(sorted(kinds), np.uint16))
+    return entries.taken(np.flatnonzero(wanted))

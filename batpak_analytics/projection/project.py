@@ -88,7 +88,7 @@ def run(
     made: Declared, entity: str, plan: Plan, asked: RequestedFreshness, cache: ProjectionCache | None
 ) -> Outcome:  # fmt: skip
     """The state after the events of `plan`, or after fewer where a stale one is allowed; its contract holds."""
-    if not len(plan):
+    if not len(plan.every):
         return Outcome(None, NotApplicable(), Bypassed(), None)
     if cache is None:
         return _folded(made, plan, Folding(made.fold), Bypassed())
