@@ -125,7 +125,7 @@ def _conditions(segment: SegmentRows, region: Region, part: slice, *, exact: boo
 
 
 def _visible(snapshot: Snapshot, segment: SegmentRows, lane: int | None, part: slice) -> Iterator[Any]:
-    if lane in snapshot.hidden.lane_ranges:
+    if lane is not None and lane in snapshot.hidden.lane_ranges:
         yield ~snapshot.hidden.hides_in_lane(lane, segment.sequence[part].astype(np.uint64))
     if segment.hides_rows:
         yield ~segment.excluded[part]
