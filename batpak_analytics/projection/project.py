@@ -198,10 +198,19 @@ def _run_failed(error: Exception, report: Evidence[ProjectionRun]) -> Projection
 
 
 def _output_hash(made: Declared, state: Any) -> OutputHash:
-    """BLAKE3 of the state's MessagePack: dataclasses by their fields in order, dicts by ascending keys."""
+    """BLAKE3 of the state's MessagePack: dataclasses by their fields in order, dicts by ascending keys.
+
+    Of what its `dump` makes of it, where the state itself has none.
+    """
     if state is None:
         return NotApplicable()
     try:
-        return Known(blake3(encode_payload(state if made.dump is None else made.dump(state))).digest())
+        packed = encode_payload(state)
     except AppendRefusedError:
-        return Unavailable(STATE_NOT_ENCODABLE)
+        if made.dump is None:
+            return Unavailable(STATE_NOT_ENCODABLE)
+        try:
+            packed = encode_payload(made.dump(state))
+        except AppendRefusedError:
+            return Unavailable(STATE_NOT_ENCODABLE)
+    return Known(blake3(packed).digest())

@@ -151,7 +151,7 @@ class Oracle:
         )
         if ran.returncode != 0:
             raise OracleFailed(f"{' '.join(command[1:])}: {ran.stderr.strip()}")
-        return [json.loads(line) for line in ran.stdout.splitlines()]
+        return [json.loads(line) for line in ran.stdout.split("\n") if line]  # text may hold other ends of lines
 
     def marks(self, directory: Path) -> list[dict[str, Any]]:
         """What is visible, and where the watermarks are, after each step of `marks.rs`."""
