@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from batpak_analytics.projection.cache import DirectoryCache as DirectoryCache
     from batpak_analytics.projection.cache import MemoryCache as MemoryCache
     from batpak_analytics.projection.check import PurityReport as PurityReport
+    from batpak_analytics.projection.declared import declare as declare
     from batpak_analytics.projection.diff import Change as Change
     from batpak_analytics.projection.diff import Diff as Diff
     from batpak_analytics.projection.protocol import Projection as Projection
@@ -116,8 +117,8 @@ _HOMES = {
     "CausalNodes": "graph.nodes",
     "Correlations": "graph.correlations",
     "Ocel": "frames.ocel",
-    "DirectoryCache": "projection.cache",
-    "MemoryCache": "projection.cache",
+    **dict.fromkeys(("DirectoryCache", "MemoryCache"), "projection.cache"),
+    "declare": "projection.declared",
     "MaybeStale": "evidence.projection_run",
     "Projection": "projection.protocol",
     "fold": "projection.protocol",

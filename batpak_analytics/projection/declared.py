@@ -10,7 +10,7 @@ from blake3 import blake3
 
 from batpak_analytics.errors import ProjectionDeclarationError, ProjectionStateError
 from batpak_analytics.format.sidecars import projection_cache
-from batpak_analytics.projection.protocol import Fold
+from batpak_analytics.projection.protocol import Fold, fold_of
 
 Hook = Callable[[Any], Any]
 
@@ -37,7 +37,7 @@ class Declared:
         if self.id is None:
             raise ProjectionDeclarationError(
                 f"{self.fold.name} has no id, so a kept state could be taken for that of another projection. "
-                f"Give it one that stays the same as long as `version` does: id = 'shop.balance'."
+                f"Give it one: bp.declare(projection, 'shop.balance'), or an attribute `id`."
             )
         kinds = b"".join(kind.to_bytes(2, "little") for kind in sorted(self.fold.kinds or ()))
         return projection_cache.key(entity, _short(self.id.encode()), self.fold.version, _short(kinds))
@@ -61,6 +61,75 @@ class Declared:
                 expected=self.max_cardinality,
                 actual=size,
             )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Declaration:
+    """A projection with what `declare` was told; everything else is that of the projection."""
+
+    projection: Any
+    id: str
+    incremental: bool
+    max_cardinality: int | None
+    cardinality: Hook | None
+    dump: Hook | None
+    load: Hook | None
+
+    def initial(self) -> Any:
+        """As the projection's."""
+        return self.projection.initial()
+
+    def apply(self, state: Any, event: Any) -> Any:
+        """As the projection's."""
+        return self.projection.apply(state, event)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.projection, name)
+
+
+def declare(
+    projection: Any,
+    id: str,
+    *,
+    incremental: bool = False,
+    max_cardinality: int | None = None,
+    cardinality: Hook | None = None,
+    dump: Hook | None = None,
+    load: Hook | None = None,
+) -> Declaration:
+    """The same projection, under a name of its own, so that its states can be kept in a cache.
+
+    Parameters
+    ----------
+    projection
+        Any that `project` takes.
+    id
+        The name, for caches and reports. It means these events and this `apply` for ever: raise `version` when either
+        changes.
+    incremental
+        Let what is new be applied to a kept state. `apply` must depend on state and event alone.
+    max_cardinality, cardinality
+        The most entries that a state may hold, and what counts them (`len`, where it is not given).
+    dump, load
+        What makes plain JSON of a state, and the state of that again; for states that are not plain JSON themselves.
+
+    A class may have all of these as attributes and methods instead. Raises `ProjectionDeclarationError`.
+
+    Examples
+    --------
+    >>> import batpak_analytics as bp
+    >>> count = bp.declare(bp.Count(), "shop.count", incremental=True)
+    >>> cache = bp.MemoryCache()
+    >>> reader = bp.open_reader(bp.demo_store())
+    >>> [reader.project(count, "player:alice", cache=cache) for _ in range(2)]
+    [3, 3]
+    """
+    if isinstance(projection, Declaration):
+        raise ProjectionDeclarationError(f"{projection.id} is declared already. Declare what it was made of.")
+    made = Declaration(projection, id, incremental, max_cardinality, cardinality, dump, load)
+    fold_of(projection)
+    declared(fold_of(made))
+    return made
 
 
 def declared(fold: Fold[Any]) -> Declared:

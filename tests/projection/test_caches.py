@@ -17,7 +17,7 @@ from batpak_analytics.evidence.projection_run import Bypassed, Fresh, Hit, Miss,
 from batpak_analytics.format.sidecars.projection_cache import Trailer, decode, encode
 from batpak_analytics.projection.declared import declared
 from batpak_analytics.projection.protocol import fold_of
-from tests.projection.states import KIND, Ids, Objects, Order, Sum, append, at_one_time
+from tests.projection.states import KIND, OTHER, Ids, Objects, Order, Sum, append, at_one_time
 
 LONG = bp.MaybeStale(3_600_000)
 
@@ -117,6 +117,27 @@ def test_a_projection_without_an_id_is_not_kept(store: bp.Store, cache: Any) -> 
     with pytest.raises(ProjectionDeclarationError, match="has no id"):
         store.project(nameless, "a", cache=cache)
     assert store.project(nameless, "a") == 1
+
+
+def test_what_is_ready_made_or_a_function_is_kept_under_a_declared_id(store: bp.Store, cache: Any) -> None:
+    append(store, 1, kind=OTHER)
+    append(store, 2)
+    kinds: Any = bp.declare(
+        bp.fold(lambda seen, event: seen | {int(event.kind)}, initial=frozenset(), kinds=KIND),
+        "tests.kinds", incremental=True, max_cardinality=1, dump=sorted, load=frozenset,
+    )  # fmt: skip
+    counted = bp.declare(bp.Count(by="kind", version=3), "tests.count")
+    for one, state in ((kinds, {KIND}), (bp.declare(bp.Count(), "tests.n"), 2)):
+        assert ran(store, one, cache)[:3] == (state, Fresh(), Miss())
+        assert ran(store, one, cache)[:3] == (state, Fresh(), Hit())
+    assert store.project_run(kinds, "a")[1].body.projection_id == "tests.kinds:a"
+    assert declared(fold_of(counted)).fold.version == 3
+    with pytest.warns(bp.BatpakWarning, match="is not kept"):  # its keys are numbers
+        assert store.project(counted, "a", cache=cache) == {KIND: 1, OTHER: 1}
+    with pytest.raises(ProjectionDeclarationError, match="declared already"):
+        bp.declare(counted, "twice")
+    with pytest.raises(ProjectionDeclarationError, match="is no projection"):
+        bp.declare(len, "no.projection")
 
 
 def test_nothing_is_kept_of_an_entity_without_events(store: bp.Store, cache: Any) -> None:
