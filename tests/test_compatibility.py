@@ -17,6 +17,7 @@ from tests.engine.building import make_event, numbers, rules, three_segments, wr
 
 TESTS = Path(__file__).resolve().parent
 PAGE = (TESTS.parent / "docs" / "compatibility.md").read_text()
+PROJECTIONS = (TESTS.parent / "docs" / "projections.md").read_text()
 ENGINE = Path(engine.__file__).parent
 ALL = list(range(9))
 RULE_ARGUMENT = {"Finding": 1, "finding": 2, "_note": 1}  # where a call gives its rule
@@ -51,7 +52,7 @@ def test_every_difference_names_a_test_that_exists() -> None:
         named = re.findall(r"`(test_\w+)`", row[-1])
         assert named, f"no test holds: {row[0]}"
         assert set(named) <= defined, row[0]
-    assert set(re.findall(r"`(test_\w+)`", PAGE)) <= defined
+    assert set(re.findall(r"`(test_\w+)`", PAGE + PROJECTIONS)) <= defined
 
 
 def test_every_trap_has_a_row_and_each_that_is_built_a_test() -> None:
