@@ -53,11 +53,17 @@ class Entries(Sequence[IndexEntry]):
             for row, sequence in zip(segment.rows[here].tolist(), segment.sequence[here].tolist(), strict=True):
                 yield entry_of(segment, row, sequence)
 
-    def places(self) -> Iterator[Place]:
-        """Where each event is, in the same order."""
-        sequences = self.global_sequences.tolist()
-        for at, row, sequence in zip(self._where.tolist(), self._rows.tolist(), sequences, strict=True):
-            yield Place(self._segments[at], row, sequence)
+    def place(self, at: int) -> Place:
+        """Where one of the events is."""
+        segment, row = self._segments[int(self._where[at])], int(self._rows[at])
+        return Place(segment, row, int(segment.sequence[row]))
+
+    def by_segment(self) -> Iterator[tuple[SegmentRows, Any, Any]]:
+        """For each segment, its rows in ascending order, and the places that they have here."""
+        for position in np.unique(self._where).tolist():
+            here = np.flatnonzero(self._where == position)
+            here = here[np.argsort(self._rows[here], kind="stable")]
+            yield self._segments[position], self._rows[here].astype(np.int64), here
 
     def taken(self, order: Any) -> Entries:
         """The entries at these places, in this order."""

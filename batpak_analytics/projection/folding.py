@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
+from batpak_analytics.engine.entries import Entries
 from batpak_analytics.engine.ids import Place
 from batpak_analytics.engine.point_read import read_event, read_value
 from batpak_analytics.errors import PayloadEncryptedError, ProjectionError
 from batpak_analytics.format.sidecars.keyset import Keyset
 from batpak_analytics.model import Event
+from batpak_analytics.projection.block import Block, typed_by
 from batpak_analytics.projection.protocol import Fold
 
+AT_ONCE: Final = 4096
+"""Events that are read together; so many payloads are in memory."""
 NOTHING: Final = object()
 """The state of a folding that was given no event yet."""
 
@@ -33,7 +37,7 @@ class Folding:
         """Whether no event was folded."""
         return self._state is NOTHING
 
-    def take(self, event: Event) -> None:
+    def take(self, event: Any) -> None:
         """Go on by one event. Raises `ProjectionError`, which names it."""
         self.position += 1
         try:
@@ -48,29 +52,43 @@ class Folding:
         self.skipped += 1
 
 
-def fold_places(foldings: Sequence[Folding], places: Iterable[Place], keyset: Keyset | None) -> None:
-    """Fold the events at these places into all foldings that want them; each frame is read once for each form.
+def fold_entries(foldings: Sequence[Folding], entries: Entries, keyset: Keyset | None) -> None:
+    """Fold the events into all foldings that want them, in the order of the entries; each frame is read once.
+
+    Every payload is decoded, also where `apply` looks at none: whether there is a state must not hang on that.
 
     Raises `PayloadEncryptedError` for one that is sealed and not shredded, `PayloadUndecodableError`,
     `TypedDecodeError`, `CorruptError` and `ProjectionError`.
     """
-    for place in places:
-        kind = int(place.segment.rows["kind"][place.row])
-        wanting = [one for one in foldings if one.fold.kinds is None or kind in one.fold.kinds]
-        events: dict[tuple[Any, int], Event] = {}
-        try:
-            for one in wanting:
-                cls, registry = one.fold.types.get(kind), one.fold.registry
-                if (cls, id(registry)) not in events:
-                    events[cls, id(registry)] = _event_at(place, cls, registry)
-        except PayloadEncryptedError:
-            if not _is_shredded(place, keyset):
-                raise
-            for one in wanting:
-                one.skip()
-            continue
-        for one in wanting:
-            one.take(events[one.fold.types.get(kind), id(one.fold.registry)])
+    tables: dict[int, Any] = {}
+    makers = [typed_by(one.fold.types, one.fold.registry) for one in foldings]
+    for first in range(0, len(entries), AT_ONCE):
+        part = entries[first : first + AT_ONCE]
+        block = Block.read(part, tables)
+        columns = [block.columns(typed) for typed in makers]
+        kinds = part.column("kind").tolist()
+        for at, row, closer in zip(range(len(part)), block.order.tolist(), block.closer.tolist(), strict=True):
+            kind = kinds[at]
+            for folding, events in zip(foldings, columns, strict=True):
+                if folding.fold.kinds is not None and kind not in folding.fold.kinds:
+                    continue
+                if closer:
+                    _fold_by_itself(folding, part.place(at), kind, keyset)
+                    continue
+                event = events.row(row)
+                _ = event.payload  # an object of its own for each folding: one may change it
+                folding.take(event)
+
+
+def _fold_by_itself(folding: Folding, place: Place, kind: int, keyset: Keyset | None) -> None:
+    try:
+        event = _event_at(place, folding.fold.types.get(kind), folding.fold.registry)
+    except PayloadEncryptedError:
+        if not _is_shredded(place, keyset):
+            raise
+        folding.skip()
+    else:
+        folding.take(event)
 
 
 def _event_at(place: Place, cls: type | None, registry: Any) -> Event:
@@ -89,7 +107,7 @@ def _is_shredded(place: Place, keyset: Keyset | None) -> bool:
     return keyset is not None and sealed is not None and sealed.keyscope_id not in keyset.scopes
 
 
-def _failed(fold: Fold[Any], event: Event, position: int, error: Exception) -> ProjectionError:
+def _failed(fold: Fold[Any], event: Any, position: int, error: Exception) -> ProjectionError:
     why = str(error) if isinstance(error, ProjectionError) else f"{type(error).__name__}: {error}."
     return ProjectionError(
         f"{fold.name} failed at event {event.event_id.hex()} of {event.entity!r} (global sequence "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 from blake3 import blake3
 
 from batpak_analytics.engine.entries import Entries
-from batpak_analytics.engine.ids import Place
 from batpak_analytics.engine.select import stream_entries
 from batpak_analytics.engine.snapshot import Snapshot
 from batpak_analytics.evidence.projection_run import InputFrontier, Visible
@@ -51,10 +49,6 @@ class Plan:
 
     def __len__(self) -> int:
         return len(self.entries)
-
-    def places(self, start: int = 0) -> Iterator[Place]:
-        """Where the events are, from this one on."""
-        return self.entries[start:].places()
 
     @cached_property
     def _inputs(self) -> Any:

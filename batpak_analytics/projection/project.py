@@ -41,7 +41,7 @@ from batpak_analytics.payloads.plain import encode_payload
 from batpak_analytics.projection import kept as cached
 from batpak_analytics.projection.cache import ProjectionCache
 from batpak_analytics.projection.declared import Declared, declared
-from batpak_analytics.projection.folding import Folding, fold_places
+from batpak_analytics.projection.folding import Folding, fold_entries
 from batpak_analytics.projection.plan import Plan
 from batpak_analytics.projection.protocol import fold_of
 
@@ -126,7 +126,7 @@ def _folded(
     key: bytes = b"",
 ) -> Outcome:  # fmt: skip
     """Fold what `folding` has not yet, and keep the state where there is a cache."""
-    fold_places([folding], plan.places(folding.position), plan.keyset)
+    fold_entries([folding], plan.entries[folding.position :], plan.keyset)
     made.check(folding.state)
     if cache is not None and not folding.is_empty:
         _keep(cache, key, made, plan, folding)
@@ -164,7 +164,7 @@ def project_fused(projections: Sequence[Any], entity: str, snapshot: Snapshot, r
     union = None if None in kinds else frozenset().union(*(some for some in kinds if some is not None))
     plan = Plan.of(snapshot, entity, union)
     foldings = [Folding(one.fold) for one in asked]
-    fold_places(foldings, plan.places(), plan.keyset)
+    fold_entries(foldings, plan.entries, plan.keyset)
     for made, folding in zip(asked, foldings, strict=True):
         made.check(folding.state)
         tell_skipped(made, entity, folding.skipped, stacklevel=3)

@@ -86,5 +86,23 @@ def append(store: bp.Store, number: int, *, lane: int = 0, entity: str = "a", ki
     return receipt.event_id.hex()[-4:]
 
 
+class Everything(Order):
+    """All that an event has, and a payload that is changed: no other projection may see it."""
+
+    id = "tests.everything"
+    NAMES = (
+        "event_id", "correlation_id", "causation_id", "timestamp_us", "position", "payload_size", "kind", "flags",
+        "content_hash", "payload_version", "payload_encryption", "hash_chain", "entity", "scope", "global_sequence",
+        "coordinate", "is_marker", "raw",
+    )  # fmt: skip
+
+    def apply(self, state: list[str], event: Any) -> list[str]:
+        state.append(repr([getattr(event, name) for name in self.NAMES]) + repr(dict(event.extensions)))
+        state.append(repr(event.payload))
+        if isinstance(event.payload, dict):
+            event.payload["changed"] = True
+        return state
+
+
 def ids_of(entries: Sequence[bp.IndexEntry]) -> list[str]:
     return [entry.event_id.hex()[-4:] for entry in entries]

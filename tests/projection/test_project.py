@@ -11,16 +11,19 @@ import pytest
 
 import batpak_analytics as bp
 from batpak_analytics.errors import (
+    CrcMismatchError,
     PayloadEncryptedError,
     PayloadUndecodableError,
     PayloadVersionError,
     ProjectionDeclarationError,
     ProjectionError,
+    ProjectionRunError,
     ProjectionStateError,
     StoreClosedError,
 )
 from batpak_analytics.format.layout import KEYSET_NAME
-from tests.projection.states import KIND, OTHER, Objects, Order, Sum, append, at_one_time, ids_of
+from tests.engine.building import Segment, make_event
+from tests.projection.states import KIND, OTHER, Everything, Objects, Order, Sum, append, at_one_time, ids_of
 
 registry = bp.PayloadRegistry()
 
@@ -144,6 +147,53 @@ def test_an_undecodable_payload_fails_as_it_does_in_batpak(store: bp.Store) -> N
     store.append("a", "s", KIND, raw=b"\xc4\x01x")
     with pytest.raises(PayloadUndecodableError):
         store.project(Order(), "a")
+
+
+def test_what_one_of_the_fused_does_to_a_payload_no_other_sees(store: bp.Store) -> None:
+    append(store, 1, value={"seen": 0})
+
+    def mark(state: Any, event: Any) -> Any:
+        event.payload["seen"] += 1
+        return event.payload
+
+    marking: Any = bp.fold(mark, initial=dict)
+    assert store.project_fused([marking, marking, marking], "a") == ({"seen": 1},) * 3
+
+
+def test_a_damaged_frame_is_no_state(tmp_path: Path) -> None:
+    with at_one_time(tmp_path / "store") as store:
+        ids = [append(store, number, value="x" * 100) for number in range(1, 6)]
+        place = store.stream("a")[2]
+    path = tmp_path / "store" / f"{place.segment_id:06}.fbat"
+    data = bytearray(path.read_bytes())
+    data[place.offset + place.length - 200] ^= 1
+    path.write_bytes(data)
+    with bp.open_reader(tmp_path / "store") as reader:
+        for ask in (lambda: reader.project(Order(), "a"), lambda: reader.project_fused([Order(), Objects()], "a")):
+            with pytest.raises(CrcMismatchError, match="checksum is wrong"):
+                ask()
+        with pytest.raises(ProjectionRunError, match="checksum") as caught:
+            reader.project_run(Order(), "a")
+        assert (caught.value.event_id, caught.value.position) == (None, None)
+        assert len(ids) == 5
+
+
+class Lying(Segment):
+    """Its footer has other depths than its frames."""
+
+    def _rows(self) -> Any:
+        rows, strings = super()._rows()
+        rows["depth"][::2] += 7
+        return rows, strings
+
+
+def test_a_frame_that_contradicts_the_index_is_folded_as_it_is(tmp_path: Path) -> None:
+    """As everywhere: the frame wins."""
+    Lying(1, [make_event(number) for number in range(5)]).write(tmp_path)
+    with bp.open_reader(tmp_path) as reader:
+        assert [entry.position.depth for entry in reader.stream("order:1")] == [7, 0, 7, 0, 7]
+        state = reader.project(Everything(), "order:1")
+        assert len(state) == 10 and all("depth=0" in told for told in state[::2])
 
 
 @pytest.mark.parametrize("returned", ["none", "raises"])

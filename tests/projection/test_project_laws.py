@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import batpak_analytics as bp
-from tests.projection.states import CLOCK_US, KIND, OTHER, Objects, Order, Sum
+from tests.projection.states import CLOCK_US, KIND, OTHER, Everything, Objects, Order, Sum
 
 ENTITIES = ("a", "b")
 
@@ -46,7 +46,7 @@ steps = st.lists(
         appends, appends, st.builds(Fenced, st.lists(appends, max_size=4).map(tuple), st.booleans()), st.just("look"),
         st.just("look"), st.just("reopen"),
     ),
-    max_size=30,
+    max_size=24,
 )  # fmt: skip
 
 
@@ -61,7 +61,8 @@ def by_hand(source: Any, projection: Any, entity: str) -> Any:
 
 def projections(incremental: bool) -> list[Any]:
     objects: Any = Objects(incremental=incremental)
-    return [Order(incremental=incremental), Sum(incremental=incremental), objects]
+    return [Everything(incremental=incremental), Order(incremental=incremental), Sum(incremental=incremental), objects,
+            Everything(incremental=incremental)]  # fmt: skip
 
 
 def look(source: Any, caches: Sequence[tuple[Any, bool]]) -> None:
@@ -108,13 +109,16 @@ class Course:
 
     def append(self, do: Callable[..., Any], item: Append) -> None:
         self.now_us += 1000 * item.later
-        do(item.entity, "s", item.kind, item.value, lane=item.lane, idempotency_key=item.key)
+        value = item.value if item.kind == KIND else {"value": item.value}
+        more = {"extensions": {"a.x": b"y"}, "flags": 1, "depth": 2} if item.value == 5 else {}
+        do(item.entity, f"s{item.value}", item.kind, value, lane=item.lane, idempotency_key=item.key, **more)
 
 
-@given(steps)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_cached_incremental_fused_and_plain_states_are_equal(taken: list[Step]) -> None:
-    with tempfile.TemporaryDirectory() as directory:
+@given(steps, st.sampled_from([1, 3, 4096]))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_cached_incremental_fused_and_plain_states_are_equal(taken: list[Step], at_once: int) -> None:
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("batpak_analytics.projection.folding.AT_ONCE", at_once)
         course = Course(Path(directory))
         for step in taken:
             course.take(step)
