@@ -93,7 +93,7 @@ class Everything(Order):
     NAMES = (
         "event_id", "correlation_id", "causation_id", "timestamp_us", "position", "payload_size", "kind", "flags",
         "content_hash", "payload_version", "payload_encryption", "hash_chain", "entity", "scope", "global_sequence",
-        "coordinate", "is_marker", "raw",
+        "coordinate", "raw",
     )  # fmt: skip
 
     def apply(self, state: list[str], event: Any) -> list[str]:
