@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
+
+import numpy as np
 
 from batpak_analytics.engine.entries import Entries
 from batpak_analytics.engine.ids import Place
@@ -16,7 +18,8 @@ from batpak_analytics.projection.block import Block, typed_by
 from batpak_analytics.projection.protocol import Fold
 
 AT_ONCE: Final = 4096
-"""Events that are read together; so many payloads are in memory."""
+BYTES_AT_ONCE: Final = 32 << 20
+"""Events that are read together, and the bytes of their frames; one that is larger is read alone."""
 NOTHING: Final = object()
 """The state of a folding that was given no event yet."""
 
@@ -62,8 +65,7 @@ def fold_entries(foldings: Sequence[Folding], entries: Entries, keyset: Keyset |
     """
     tables: dict[int, Any] = {}
     makers = [typed_by(one.fold.types, one.fold.registry) for one in foldings]
-    for first in range(0, len(entries), AT_ONCE):
-        part = entries[first : first + AT_ONCE]
+    for part in _parts(entries):
         block = Block.read(part, tables)
         columns = [block.columns(typed) for typed in makers]
         kinds = part.column("kind").tolist()
@@ -78,6 +80,16 @@ def fold_entries(foldings: Sequence[Folding], entries: Entries, keyset: Keyset |
                 event = events.row(row)
                 _ = event.payload  # an object of its own for each folding: one may change it
                 folding.take(event)
+
+
+def _parts(entries: Entries) -> Iterator[Entries]:
+    ends = np.cumsum(entries.column("length"), dtype=np.uint64)
+    first, read = 0, 0
+    while first < len(entries):
+        fits = int(np.searchsorted(ends, read + BYTES_AT_ONCE, side="right"))
+        last = min(max(fits, first + 1), first + AT_ONCE, len(entries))
+        yield entries[first:last]
+        first, read = last, int(ends[last - 1])
 
 
 def _fold_by_itself(folding: Folding, place: Place, kind: int, keyset: Keyset | None) -> None:

@@ -141,7 +141,7 @@ def _keep(cache: ProjectionCache, key: bytes, made: Declared, plan: Plan, foldin
         cache.put(key, cached.write(made, state))
     except (OSError, TypeError, ValueError) as error:
         warnings.warn(
-            f"The state of {made.name} is not kept, and is made anew each time: {error}", BatpakWarning, stacklevel=2
+            f"The state of {made.name} is not kept, and is made anew each time: {error}", BatpakWarning, stacklevel=6
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from batpak_analytics.errors import (
     StoreClosedError,
 )
 from batpak_analytics.format.layout import KEYSET_NAME
+from batpak_analytics.projection.block import Block
 from tests.engine.building import Segment, make_event
 from tests.projection.states import KIND, OTHER, Everything, Objects, Order, Sum, append, at_one_time, ids_of
 
@@ -178,6 +180,23 @@ def test_a_damaged_frame_is_no_state(tmp_path: Path) -> None:
         assert len(ids) == 5
 
 
+def test_large_payloads_are_not_read_together(store: bp.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    whole = Block.read.__func__  # type: ignore[attr-defined]
+
+    def counted(cls: type, entries: Any, tables: Any) -> Any:
+        read.append(len(entries))
+        return whole(cls, entries, tables)
+
+    monkeypatch.setattr(Block, "read", classmethod(counted))
+    monkeypatch.setattr("batpak_analytics.projection.folding.BYTES_AT_ONCE", 5_000)
+    monkeypatch.setattr("batpak_analytics.projection.folding.AT_ONCE", 6)
+    for number in range(1, 21):
+        append(store, number, value="x" * (9_000 if number in (3, 4) else 1))
+    assert len(store.project(Order(), "a")) == 20 == sum(read)
+    assert read == [2, 1, 1, 6, 6, 4]
+
+
 class Lying(Segment):
     """Its footer has other depths than its frames."""
 
@@ -304,3 +323,25 @@ def test_a_closed_store_projects_nothing(tmp_path: Path) -> None:
         append(store, 1)
     with pytest.raises(StoreClosedError):
         store.project(Order(), "a")
+
+
+def test_states_while_others_append_are_those_of_some_moment(tmp_path: Path) -> None:
+    """Each is the fold of a prefix, cached or not, and they only go forward."""
+    cache, ask = bp.MemoryCache(), 300
+    with bp.Store.open(tmp_path / "store", config=bp.StoreConfig(segment_max_bytes=20_000)) as store:
+
+        def write() -> None:
+            for number in range(1, ask + 1):
+                append(store, number, value=number)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        seen: list[int] = []
+        while writer.is_alive() or not seen:
+            for given in (None, cache):
+                state = store.project(Order(incremental=True), "a", cache=given)
+                assert state is None or state == [f"{number:04x}" for number in range(1, len(state) + 1)]
+                seen.append(0 if state is None else len(state))
+        writer.join()
+        assert seen == sorted(seen)
+        assert len(store.project(Order(incremental=True), "a", cache=cache)) == ask
