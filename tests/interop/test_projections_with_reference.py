@@ -14,9 +14,14 @@ from typing import Any
 import pytest
 
 import batpak_analytics as bp
+from batpak_analytics.engine.snapshot import Snapshot
 from batpak_analytics.errors import PayloadEncryptedError, ProjectionRunError, ProjectionStateError
 from batpak_analytics.evidence.canonical import Unavailable
+from batpak_analytics.format.layout import VISIBILITY_NAME
+from batpak_analytics.format.sidecars import visibility
 from batpak_analytics.format.sidecars.projection_cache import decode
+from batpak_analytics.format.sidecars.visibility import HiddenRanges
+from batpak_analytics.projection.plan import Plan
 from batpak_analytics.projection.project import STATE_NOT_ENCODABLE
 from tests.interop.folds import ALL, Bounded, Count, Last, Order, Sum, Theirs, Unmeasured, asked
 from tests.interop.oracle import Oracle, OracleFailed, copy_store
@@ -85,6 +90,21 @@ def test_reports_on_random_stores_have_the_hashes_of_the_reference(
                 compared["refused"] += 1
     assert compared["Fresh"] > 500 and compared["NotApplicable"] > 100 and compared["Unavailable"] > 10, compared
     assert compared["not on one lane"] > 100 and compared["refused"] < 10 and compared["too deep"] < 10, compared
+
+
+def test_events_hidden_on_their_lane_alone_are_folded_by_neither(
+    oracle: Oracle, tmp_path: Path, fixture_stores: Path
+) -> None:
+    """An event is judged by the view of its own lane (engine-read 8.2); queries over all lanes show it."""
+    path = copy_store(fixture_stores / "lanes", tmp_path / "store")
+    with bp.open_reader(path) as reader:
+        shown = {entry.entity: len(reader.stream(entry.entity)) for entry in reader.query()}
+    hidden = HiddenRanges(((20, 24),), {0: ((30, 45),), 1: ((0, 60),), 7: ((0, 200),)})
+    (path / VISIBILITY_NAME).write_bytes(visibility.encode(hidden))
+    assert compare(oracle, path, tmp_path / "copy")["Fresh"] > 20
+    with bp.open_reader(path) as reader:
+        planned = sum(len(Plan.of(Snapshot.of_view(reader.view), entity)) for entity in shown)
+        assert planned < sum(len(reader.stream(entity)) for entity in shown) < sum(shown.values())
 
 
 def item(key: int, lane: int, *, entity: str = "a", payload: Any = 1) -> dict[str, Any]:
