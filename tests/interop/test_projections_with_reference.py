@@ -107,6 +107,21 @@ def test_events_hidden_on_their_lane_alone_are_folded_by_neither(
         assert planned < sum(len(reader.stream(entity)) for entity in shown) < sum(shown.values())
 
 
+@pytest.mark.filterwarnings("ignore:.*have lost their key")
+def test_shredded_events_among_others_are_left_out_by_both(
+    oracle: Oracle, tmp_path: Path, fixture_stores: Path
+) -> None:
+    path = copy_store(fixture_stores / "encrypted", tmp_path / "store")
+    with bp.Store.open(path, config=bp.StoreConfig(allow_plaintext=True)) as store:
+        for number in range(3):
+            store.append("order:3", "shop", 0x1001, number)
+        ours = [evidence(store, one, "order:3") for one in ALL]
+        assert store.project(Count(), "order:3") == Count.State(3)
+    theirs = oracle.project(path, [asked(one, "order:3") for one in ALL])
+    assert [one.body_hash for one in ours] == [one["body_hash"] for one in theirs]
+    assert ours[0].diagnostics and "10 events" in ours[0].diagnostics[0]
+
+
 def item(key: int, lane: int, *, entity: str = "a", payload: Any = 1) -> dict[str, Any]:
     """One append, as both engines take it."""
     return {
