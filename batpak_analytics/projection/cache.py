@@ -86,7 +86,8 @@ class MemoryCache:
 class DirectoryCache:
     """States in files under `root`, one each, published by rename and readable by their owner only.
 
-    States are in clear: whoever reads the folder reads what was made of the payloads. Nothing is synced: after a crash
+    States are in clear: whoever reads the folder reads what was made of the payloads, and whoever writes there decides
+    what is given. Nothing is synced: after a crash
     a state may be missing or torn, and is made again. Processes may share the folder. Keep it outside the store.
     """
 
