@@ -55,17 +55,17 @@ class Folding:
         self.skipped += 1
 
 
-def fold_entries(foldings: Sequence[Folding], entries: Entries, keyset: Keyset | None) -> None:
-    """Fold the events into all foldings that want them, in the order of the entries; each frame is read once.
+def fold_entries(foldings: Sequence[Folding], entries: Entries, keyset: Keyset | None, start: int = 0) -> None:
+    """Fold the events from `start` on into all foldings that want them, in order; each frame is read once.
 
     Every payload is decoded, also where `apply` looks at none: whether there is a state must not hang on that.
 
     Raises `PayloadEncryptedError` for one that is sealed and not shredded, `PayloadUndecodableError`,
-    `TypedDecodeError`, `CorruptError` and `ProjectionError`.
+    `TypedDecodeError`, `CorruptError` and `ProjectionError`, which has the last good state: it is folded anew.
     """
     tables: dict[int, Any] = {}
     makers = [typed_by(one.fold.types, one.fold.registry) for one in foldings]
-    for part in _parts(entries):
+    for part in _parts(entries[start:]):
         block = Block.read(part, tables)
         columns = [block.columns(typed) for typed in makers]
         kinds = part.column("kind").tolist()
@@ -74,12 +74,27 @@ def fold_entries(foldings: Sequence[Folding], entries: Entries, keyset: Keyset |
             for folding, events in zip(foldings, columns, strict=True):
                 if folding.fold.kinds is not None and kind not in folding.fold.kinds:
                     continue
-                if closer:
-                    _fold_by_itself(folding, part.place(at), kind, keyset)
+                event = _by_itself(folding, part.place(at), kind, keyset) if closer else events.row(row)
+                if event is None:
+                    folding.skip()
                     continue
-                event = events.row(row)
                 _ = event.payload  # an object of its own for each folding: one may change it
-                folding.take(event)
+                try:
+                    folding.take(event)
+                except ProjectionError as error:
+                    error.state = _last_good(folding, entries, keyset)
+                    raise
+
+
+def _last_good(failed: Folding, entries: Entries, keyset: Keyset | None) -> Any:
+    """The state before the event at which a folding failed: that `apply` may have changed half of the state it had."""
+    before, fold = Folding(failed.fold), failed.fold
+    wanted = entries if fold.kinds is None else entries.taken(np.isin(entries.column("kind"), sorted(fold.kinds)))
+    try:
+        fold_entries([before], wanted[: failed.position - 1], keyset)
+    except Exception:  # not the same twice; then there is no last good state
+        return None
+    return before.state
 
 
 def _parts(entries: Entries) -> Iterator[Entries]:
@@ -92,15 +107,14 @@ def _parts(entries: Entries) -> Iterator[Entries]:
         first, read = last, int(ends[last - 1])
 
 
-def _fold_by_itself(folding: Folding, place: Place, kind: int, keyset: Keyset | None) -> None:
+def _by_itself(folding: Folding, place: Place, kind: int, keyset: Keyset | None) -> Event | None:
+    """The event as its frame has it; None where its key is gone."""
     try:
-        event = _event_at(place, folding.fold.types.get(kind), folding.fold.registry)
+        return _event_at(place, folding.fold.types.get(kind), folding.fold.registry)
     except PayloadEncryptedError:
         if not _is_shredded(place, keyset):
             raise
-        folding.skip()
-    else:
-        folding.take(event)
+        return None
 
 
 def _event_at(place: Place, cls: type | None, registry: Any) -> Event:

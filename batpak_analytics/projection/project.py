@@ -126,7 +126,7 @@ def _folded(
     key: bytes = b"",
 ) -> Outcome:  # fmt: skip
     """Fold what `folding` has not yet, and keep the state where there is a cache."""
-    fold_entries([folding], plan.entries[folding.position :], plan.keyset)
+    fold_entries([folding], plan.entries, plan.keyset, folding.position)
     made.check(folding.state)
     if cache is not None and not folding.is_empty:
         _keep(cache, key, made, plan, folding)

@@ -236,6 +236,32 @@ def test_a_failing_apply_is_told_with_its_event(store: bp.Store, returned: str) 
         assert isinstance(error.__cause__, ProjectionError if returned == "none" else TypeError)
 
 
+def test_the_last_good_state_is_told_also_where_apply_had_changed_it(store: bp.Store) -> None:
+    class Half(Order):
+        incremental = True
+
+        def apply(self, state: list[str], event: Any) -> list[str]:
+            super().apply(state, event)
+            return state if event.payload != "bad" else 1 / 0  # type: ignore[return-value]
+
+    append(store, 1)
+    append(store, 2, kind=OTHER)
+    append(store, 3)
+    cache = bp.MemoryCache()
+    assert store.project(Half(incremental=True), "a", cache=cache) == ["0001", "0002", "0003"]
+    append(store, 4, value="bad")
+    for given in (None, cache):
+        with pytest.raises(ProjectionError, match="number 4") as caught:
+            store.project(Half(incremental=True), "a", cache=given)
+        assert caught.value.state == ["0001", "0002", "0003"]
+    with pytest.raises(ProjectionError, match="number 3") as caught:
+        store.project_fused([Order(), Half(kinds=KIND)], "a")
+    assert caught.value.state == ["0001", "0003"]
+    with pytest.raises(ProjectionRunError) as ran:
+        store.project_run(Half(), "a")
+    assert ran.value.state == ["0001", "0002", "0003"]
+
+
 def test_a_state_above_its_bound_or_of_unknown_size_is_refused(store: bp.Store) -> None:
     for number in range(1, 4):
         append(store, number)
