@@ -60,7 +60,8 @@ class States(ABC):
         Raises
         ------
         ProjectionError
-            `apply` failed; the error names the event and has the state before. `ProjectionStateError` for a state above `max_cardinality`.
+            `apply` failed; the error names the event and has the state before it. `ProjectionStateError` for a state
+            above `max_cardinality`.
         PayloadEncryptedError, PayloadUndecodableError, TypedDecodeError, CorruptError
             An event cannot be read. batpak gives no state then either.
         ProjectionDeclarationError, ValueError
