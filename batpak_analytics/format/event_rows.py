@@ -26,6 +26,7 @@ class EventColumns:
     `data[bounds[i]:bounds[i + 1]]` (uint8, int64); where `trouble[i]` (uint8) is not 0 it has no value.
 
     `typed` has, by kind, what makes the value of (stored bytes, version, event id); other payloads give plain JSON.
+    Of a map among these, `fields` (None: all) are kept.
     `refuse(row, error)` makes the exception for a payload that has no value, `whole(row)` the event as its frame has
     it.
     """
@@ -34,6 +35,7 @@ class EventColumns:
         self, *, sequence: Any, event_id: Any, correlation_id: Any, causation_id: Any, caused: Any, entity: Any,
         entities: Any, scope: Any, scopes: Any, kind: Any, wall_ms: Any, timestamp_us: Any, lane: Any, depth: Any,
         clock: Any, payload_version: Any, data: Any, bounds: Any, trouble: Any, typed: Any, refuse: Any, whole: Any,
+        fields: Any = None,
     ) -> None:  # fmt: skip
         self.sequence, self.event_id, self.correlation_id = sequence, event_id, correlation_id
         self.causation_id, self.caused = causation_id, caused
@@ -41,7 +43,7 @@ class EventColumns:
         self.wall_ms, self.timestamp_us = wall_ms, timestamp_us
         self.lane, self.depth, self.clock, self.payload_version = lane, depth, clock, payload_version
         self.data, self.bounds, self.trouble, self.typed = data, bounds, trouble, typed
-        self.refuse, self.whole = refuse, whole
+        self.refuse, self.whole, self.fields = refuse, whole, fields
 
     def __len__(self) -> int:
         return len(self.sequence)
@@ -68,7 +70,7 @@ class EventColumns:
         if make is not None:
             return make(self.raw(row), int(self.payload_version[row]), self.event_id[row].tobytes())
         try:
-            return payload_to_json_value(self.raw(row))
+            return chosen(payload_to_json_value(self.raw(row)), self.fields)
         except FormatError as error:
             raise self.refuse(row, error) from error
 
@@ -218,6 +220,13 @@ class EventRow:
 
     def __reduce__(self) -> Any:
         return pickled(self._columns, self.row)
+
+
+def chosen(value: Any, fields: Any) -> Any:
+    """Of a map the fields that are wanted (None: all); any other value as it is."""
+    if fields is None or type(value) is not dict:
+        return value
+    return {name: item for name, item in value.items() if name in fields}
 
 
 def position_of(columns: Any, row: int) -> Position:

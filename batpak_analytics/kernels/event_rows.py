@@ -20,6 +20,7 @@ from cython.cimports.batpak_analytics.kernels.wire import (
     T_STR,
     Head,
     read_head,
+    skip_value,
 )
 from cython.cimports.batpak_analytics.kernels.words import big_u64_at
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
@@ -62,6 +63,71 @@ def _text(place: cython.pointer[Place], start: index, size: index) -> object:
     if is_ascii(place.data + start, size):
         return ascii_text(place.data + start, size)
     return PyUnicode_DecodeUTF8(cython.cast(p_chars, place.data + start), size, cython.NULL)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _skipped(place: cython.pointer[Place]) -> cython.bint:
+    """Move behind the value at the place; False where it is not plain."""
+    json: cython.bint = True
+    tag: cython.int
+    size: index
+    if place.at >= place.end:
+        return False
+    tag = place.data[place.at]
+    if tag <= 0x7F or tag >= 0xE0 or tag == 0xC0 or tag == 0xC2 or tag == 0xC3:
+        place.at += 1
+        return True
+    if 0xCA <= tag <= 0xD3:
+        size = 1 + (4 << (tag - 0xCA) if tag < 0xCC else 1 << (tag & 3))
+        if size > place.end - place.at:
+            return False
+        place.at += size
+        return True
+    if 0xA0 <= tag <= 0xBF:
+        size = tag & 31
+        if size >= place.end - place.at or not is_ascii(place.data + place.at + 1, size):
+            return False
+        place.at += 1 + size
+        return True
+    size = skip_value(place.data, place.at, place.end, 1, cython.address(json))
+    place.at = size
+    return size >= 0 and json
+
+
+@cython.cfunc
+def _some(place: cython.pointer[Place], fields: list, names: list) -> object:
+    """Of a map the fields that are wanted, and any other value as it is."""
+    head: Head
+    k: index
+    j: index
+    pairs: index
+    count: index = len(fields)
+    known: bytes
+    made: dict
+    if not read_head(place.data, place.at, place.end, cython.address(head)) or head.type != T_MAP:
+        return _value(place, SHALLOW)
+    pairs = head.size >> 1
+    place.at = head.start
+    made = {}
+    for k in range(pairs):
+        if not read_head(place.data, place.at, place.end, cython.address(head)) or head.type != T_STR:
+            place.odd = True
+            return None
+        place.at = head.start + head.size
+        for j in range(count):
+            known = cython.cast(bytes, fields[j])
+            if len(known) == head.size and memcmp(cython.cast(p_bytes, known), place.data + head.start, head.size) == 0:
+                value = _value(place, SHALLOW - 1)
+                if place.odd:
+                    return None
+                PyDict_SetItem(made, names[j], value)
+                break
+        else:
+            if not is_ascii(place.data + head.start, head.size) or not _skipped(place):
+                place.odd = True
+                return None
+    return made
 
 
 @cython.final
@@ -235,6 +301,9 @@ class EventColumns:
     typed = cython.declare(dict, visibility="readonly")
     refuse = cython.declare(object, visibility="readonly")
     whole = cython.declare(object, visibility="readonly")
+    fields = cython.declare(object, visibility="readonly")
+    _fields: list
+    _names: list
     __weakref__: object
     _count: index
     _sequence: cython.const[cython.ulonglong][::1]
@@ -254,6 +323,7 @@ class EventColumns:
     def __init__(
         self, *, sequence, event_id, correlation_id, causation_id, caused, entity, entities, scope, scopes, kind,
         wall_ms, timestamp_us, lane, depth, clock, payload_version, data, bounds, trouble, typed, refuse, whole,
+        fields=None,
     ):  # fmt: skip
         if self.sequence is not None:
             raise TypeError("columns do not change: events may stand on them")
@@ -263,7 +333,9 @@ class EventColumns:
         self.wall_ms, self.timestamp_us = wall_ms, timestamp_us
         self.lane, self.depth, self.clock, self.payload_version = lane, depth, clock, payload_version
         self.data, self.bounds, self.trouble, self.typed = data, bounds, trouble, typed
-        self.refuse, self.whole = refuse, whole
+        self.refuse, self.whole, self.fields = refuse, whole, fields
+        self._names = [] if fields is None else [sys.intern(name) for name in fields]
+        self._fields = [name.encode() for name in self._names]
         self._sequence, self._kind, self._trouble, self._caused = sequence, kind, trouble, caused
         self._event_id, self._correlation_id, self._causation_id = event_id, correlation_id, causation_id
         self._entity, self._scope = entity, scope
@@ -349,13 +421,16 @@ class EventColumns:
             place.end = self._bounds[row + 1]
             place.odd = False
             try:
-                value = _value(cython.address(place), SHALLOW)
+                if self.fields is None:
+                    value = _value(cython.address(place), SHALLOW)
+                else:
+                    value = _some(cython.address(place), self._fields, self._names)
                 if not place.odd:
                     return value
             except UnicodeDecodeError:
                 pass
         try:
-            return payload_to_json_value(self._raw(row))
+            return readable.chosen(payload_to_json_value(self._raw(row)), self.fields)
         except FormatError as error:
             raise self.refuse(row, error) from error
 

@@ -30,6 +30,8 @@ class Projection(Protocol[S]):
       nothing at all for all kinds.
     - `entity`: the one entity it is about, matched exactly. None for all.
     - `version`: an int that changes with what `apply` does, so that caches keep states apart. 0 if absent.
+    - `reads`: the payload fields that it looks at. Then `event.payload` has only these in a replay, which is faster where
+      payloads have many others. None for all.
     - `registry`: the `PayloadRegistry` of the classes in `kinds`; that of the process if absent.
 
     `apply` gets the state and an event with the attributes of `Event`, and returns the new state: another object, or
@@ -78,6 +80,7 @@ class Fold(Generic[S]):
     name: str
     projection: Any
     may_be_none: bool
+    reads: tuple[str, ...] | None
 
     def step(self, state: S, event: Any) -> S:
         """The state after one event; raises what `apply` does, and `ProjectionError` where it gave None."""
@@ -104,6 +107,7 @@ class FunctionProjection(Generic[S]):
     entity: str | None = None
     version: int = 0
     registry: Any = None
+    reads: Any = None
 
     def initial(self) -> S:
         """What was given as `initial=`: called if it can be, copied if not."""
@@ -125,20 +129,20 @@ class FunctionProjection(Generic[S]):
 @overload
 def fold(
     apply: Apply[S], *, initial: Any, kinds: Any = None, entity: str | None = None, version: int = 0,
-    registry: Any = None,
+    registry: Any = None, reads: Any = None,
 ) -> FunctionProjection[S]: ...  # fmt: skip
 
 
 @overload
 def fold(
     apply: None = None, *, initial: Any, kinds: Any = None, entity: str | None = None, version: int = 0,
-    registry: Any = None,
+    registry: Any = None, reads: Any = None,
 ) -> Callable[[Apply[S]], FunctionProjection[S]]: ...  # fmt: skip
 
 
 def fold(
     apply: Apply[S] | None = None, *, initial: Any, kinds: Any = None, entity: str | None = None, version: int = 0,
-    registry: Any = None,
+    registry: Any = None, reads: Any = None,
 ) -> Any:  # fmt: skip
     """A projection from a function of state and event, which returns the new state; also as a decorator.
 
@@ -160,11 +164,11 @@ def fold(
     """
     if apply is None:
         return lambda function: fold(
-            function, initial=initial, kinds=kinds, entity=entity, version=version, registry=registry
+            function, initial=initial, kinds=kinds, entity=entity, version=version, registry=registry, reads=reads
         )
     if not callable(apply):
         raise ProjectionDeclarationError(f"{apply!r:.60} cannot be called. Give a function of (state, event).")
-    made = FunctionProjection(apply, initial, kinds, entity, version, registry)
+    made = FunctionProjection(apply, initial, kinds, entity, version, registry, reads)
     fold_of(made)
     return made
 
@@ -193,7 +197,9 @@ def fold_of(given: Any, *, registry: Any = None) -> Fold[Any]:
     # A function's own, without a call between.
     apply = given.function if isinstance(given, FunctionProjection) else given.apply
     name = name_of(apply if isinstance(given, FunctionProjection) else type(given))
-    return Fold(given.initial, apply, kinds, entity, version, types, chosen, name, given, given.initial() is None)
+    return Fold(
+        given.initial, apply, kinds, entity, version, types, chosen, name, given, given.initial() is None, _reads(given)
+    )
 
 
 def name_of(thing: Any) -> str:
@@ -222,6 +228,17 @@ def kinds_of(given: Any, registry: Any) -> tuple[frozenset[int] | None, Mapping[
         else:
             kinds.add(_checked_kind(item))
     return frozenset(kinds) or None, MappingProxyType(types), registry
+
+
+def _reads(given: Any) -> tuple[str, ...] | None:
+    """The top-level payload fields that a projection says it looks at."""
+    fields = getattr(given, "reads", None)
+    if fields is None:
+        return None
+    names = (fields,) if isinstance(fields, str) else tuple(fields) if isinstance(fields, Iterable) else (fields,)
+    if not all(isinstance(name, str) for name in names):
+        raise ProjectionDeclarationError(f"reads is {fields!r:.60}. Give the names of payload fields, or None for all.")
+    return tuple(dict.fromkeys(names))
 
 
 def _default_registry() -> Any:

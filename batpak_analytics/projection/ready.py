@@ -34,6 +34,11 @@ class Count:
     entity: str | None = None
     version: int = 0
 
+    @property
+    def reads(self) -> Any:
+        """That of the groups."""
+        return fields_read(self.by)
+
     def initial(self) -> Any:
         """0, or an empty dict."""
         return 0 if self.by is None else {}
@@ -73,6 +78,11 @@ class Sum:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_keys", keys_by_name(self.fields))
+
+    @property
+    def reads(self) -> Any:
+        """The fields, and that of the groups."""
+        return fields_read(self.by, *self._keys.values())
 
     def initial(self) -> Any:
         """0, or an empty dict."""
@@ -123,6 +133,11 @@ class Last:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_keys", {} if self.fields is None else keys_by_name(self.fields))
+
+    @property
+    def reads(self) -> Any:
+        """The fields, and that of the groups."""
+        return None if self.fields is None else fields_read(self.by, *self._keys.values())
 
     def initial(self) -> dict[Any, Any]:
         """An empty dict."""
@@ -300,6 +315,15 @@ def group_of(by: Any, event: Any) -> Any:
 
 def _named(signal: Any) -> str:
     return f"kind {signal}" if type(signal).__name__ == "EventKind" else repr(signal)
+
+
+def fields_read(by: Any, *paths: Any) -> tuple[str, ...] | None:
+    """The payload fields that are looked at; None where a function may look at any."""
+    if callable(by):
+        return None
+    grouped = () if by is None or by in ATTRIBUTES else (keys_of(by),)
+    names = [keys[0] for keys in (*paths, *grouped)]
+    return tuple(names) if all(isinstance(name, str) for name in names) else None
 
 
 def keys_by_name(given: Any) -> dict[Any, Keys]:

@@ -105,6 +105,7 @@ def read_events(selected: Selected, fold: Fold[Any]) -> Events:
         **_names(table),
         **_payloads(table),
         typed=_typed(fold),
+        fields=fold.reads,
         refuse=lambda row, error: _refusal(selected.view, columns, row, error),
         whole=lambda row: _whole(selected.view, columns.row(row).event_id),
     )

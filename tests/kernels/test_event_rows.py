@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from typing import Any
 
@@ -85,6 +86,21 @@ def test_payloads_are_those_of_the_readable_twin(payloads: list[bytes]) -> None:
         assert outcome(ours, row) == outcome(twin, row), payloads[row]
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(packed | st.binary(max_size=12) | packed.map(lambda one: one[:-1]), max_size=8),
+    st.lists(keys, max_size=3, unique=True),
+)
+@example([DOUBLED, DEEP, b"\x82\xa1a\xc4\x01x\xa1b\x01", b"\x82\xa1a\x01\xa1b\xa1\xff", b"\x81\x01\x02"], ["b"])
+@example([b"\x82\xa1a\xca\x01", b"\x82\xa1a\xd3\x01", b"\x82\xa1a\xa5x", b"\x81\xa1\xff\x01", b"\x81\xa1a"], ["b"])
+def test_chosen_fields_are_those_of_the_readable_twin(payloads: list[bytes], fields: list[str]) -> None:
+    ours, twin = (
+        columns_of(cls, payloads, fields=tuple(fields)) for cls in (kernels.EventColumns, readable.EventColumns)
+    )
+    for row in range(len(payloads)):
+        assert outcome(ours, row) == outcome(twin, row), payloads[row]
+
+
 @given(st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f", "g"]), max_size=7, unique=True), st.integers(0, 6))
 def test_a_map_whose_keys_change_midway_keeps_what_was_read(names: list[str], at: int) -> None:
     first = msgpack.packb({name: [name] for name in names})
@@ -142,6 +158,10 @@ def test_no_event_can_be_made_without_columns() -> None:
         kernels.EventRow()  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         kernels.EventRow.__new__(kernels.EventRow)
+    columns = columns_of(kernels.EventColumns, [b"\x01"])
+    given_names = inspect.signature(readable.EventColumns).parameters
+    with pytest.raises(TypeError, match="do not change"):
+        columns.__init__(**{name: getattr(columns, name) for name in given_names})
 
 
 def test_typed_payloads_and_troubled_ones_take_their_own_way() -> None:

@@ -91,11 +91,25 @@ def test_what_is_no_projection_is_refused_with_what_to_give(wrong: Any) -> None:
         {"version": -1},
         {"version": True},
         {"version": "1"},
+        {"reads": [1]},
+        {"reads": 3},
     ],
 )
 def test_a_wrong_attribute_is_refused_when_the_projection_is_made(options: dict[str, Any]) -> None:
     with pytest.raises(bp.ProjectionDeclarationError):
         bp.fold(lambda state, event: state, initial=0, **options)
+
+
+def test_a_projection_may_say_what_it_reads() -> None:
+    assert fold_of(Counting()).reads is None
+    assert fold_of(bp.fold(lambda state, event: state, initial=0, reads=["a", "b", "a"])).reads == ("a", "b")
+    assert fold_of(bp.fold(lambda state, event: state, initial=0, reads="a")).reads == ("a",)
+    assert fold_of(bp.Count()).reads == ()
+    assert fold_of(bp.Count(by="tag.name")).reads == ("tag",)
+    assert fold_of(bp.Count(by=lambda event: 0)).reads is None
+    assert fold_of(bp.Sum(["a.b", "c"], by="entity")).reads == ("a", "c")
+    assert fold_of(bp.Last()).reads is None
+    assert fold_of(bp.GroupBy("kind", bp.Sum("a"))).reads is None
 
 
 def test_none_from_a_function_that_changed_the_state_says_so() -> None:

@@ -164,6 +164,14 @@ def test_events_lists_exactly_what_is_folded(tmp_path: Path) -> None:
     assert "position" in replay.events()._repr_html_()
 
 
+def test_what_a_projection_reads_is_all_that_it_is_given(tmp_path: Path) -> None:
+    rows = [("a", PAID, {"cents": 5, "note": [1]}), ("a", PAID, [1]), ("a", PAID, {"note": 2})]
+    seen = bp.fold(lambda state, event: [*state, event.payload], initial=[], reads="cents")
+    replay = replay_of(tmp_path / "s", seen, rows)
+    assert replay.final() == [{"cents": 5}, [1], {}]
+    assert replay.check().pure
+
+
 def test_a_replay_stays_at_the_view_that_it_was_made_from(tmp_path: Path) -> None:
     with bp.Store.open(tmp_path / "s") as store:
         store.append("a", "s", PAID, {"cents": 1})
