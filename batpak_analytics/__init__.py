@@ -142,7 +142,7 @@ _ERRORS = (
     "ViewExpiredError", "ResultTooLargeError", "AnchorError", "MissingExtraError", "UnknownColumnError",
     "StoreLockedError", "StoreNeedsRepairError", "StoreEncryptedError", "StoreClosedError", "AppendRefusedError",
     "AppendFrameError", "ClockMismatchError", "FenceActiveError", "FenceEndedError", "WriteFailedError",
-    "WaitTimeoutError",
+    "WaitTimeoutError", "CompactionPlanError", "PlanOutgrownError",
     "PayloadDeclarationError", "PayloadRegistryError", "PayloadCollisionError", "UpcastChainError", "TypedDecodeError",
     "PayloadKindError", "PayloadVersionError", "UpcastError", "PayloadMismatchError", "BatpakWarning",
     "BatpakDamageWarning", "PerformanceWarning",

@@ -43,6 +43,8 @@
     │   ├── PayloadVersionError                        it was written by a newer version of the type
     │   ├── UpcastError                                a step is missing or failed, or its result does not fit
     │   └── PayloadMismatchError                       its bytes do not fit the type
+    ├── CompactionPlanError       (ValueError)         a file that is no plan, or a plan that cannot be applied
+    │   └── PlanOutgrownError                          its source segments are no longer those it was made for
     ├── AnchorError               (ValueError)         a checkpoint or proof that is none, or that nobody vouches for
     ├── MissingExtraError         (ImportError)
     └── UnknownColumnError        (ValueError)
@@ -320,6 +322,18 @@ class UpcastError(TypedDecodeError):
 
 class PayloadMismatchError(TypedDecodeError):
     """The stored bytes do not fit the payload type (reference: DecodeFailure)."""
+
+
+class CompactionPlanError(BatpakError, ValueError):
+    """A file that is damaged, of a newer version or no compaction plan; or a plan that is not one to be applied."""
+
+
+class PlanOutgrownError(CompactionPlanError):
+    """The source segments of a compaction plan are no longer those it was made for; ``changes`` lists how."""
+
+    def __init__(self, message: str = "", *, changes: Iterable[str] = (), **evidence: Any) -> None:
+        super().__init__(message, **evidence)
+        self.changes = tuple(changes)
 
 
 class AnchorError(BatpakError, ValueError):

@@ -22,13 +22,19 @@ LAYERS: dict[str, set[str]] = {
     "engine": {"errors", "model", "format", "kernels"},
     "evidence": {"errors", "model", "format"},
     "payloads": {"errors", "model", "format", "kernels"},
-    "store": {"errors", "model", "format", "kernels", "engine", "payloads", "evidence", "frames", "reader", "views"},
+    "store": {
+        *("errors", "model", "format", "kernels", "engine", "payloads", "evidence", "frames", "reader", "views"),
+        "compaction",
+    },
     "arrow": {"errors", "model", "format", "kernels", "engine"},
     "graph": {"errors", "model", "format", "kernels", "engine", "arrow"},
     "frames": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph"},
     "proof": {"errors", "model", "format", "kernels", "engine", "arrow", "frames"},
+    "compaction": {
+        *("errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph", "frames", "proof"),
+    },
     # It names what it gives, and loads nothing before it is asked.
-    "views": {"engine", "arrow", "graph", "frames", "proof", "reader"},
+    "views": {"engine", "arrow", "graph", "frames", "proof", "compaction", "reader"},
     "reader": {"errors", "model", "format", "engine", "payloads", "views"},
     "cli": {"errors", "model", "data", "format", "kernels", "engine", "arrow", "graph", "frames", "proof", "reader"},
 }
@@ -52,6 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "graph": {"numpy", "pyarrow"},
     "frames": {"numpy", "pyarrow", "pandas", "tqdm"},
     "proof": {"numpy", "pyarrow", "pandas"},
+    "compaction": {"numpy", "pyarrow", "pandas"},
     "views": {"pandas"},
     "reader": set(),
     "cli": {"numpy", "pyarrow", "pandas", "tqdm", "rich"},

@@ -1,0 +1,195 @@
+"""`CompactionPlan`: one compaction as data. It names its sources by content, so that it cannot be applied to others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from html import escape
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from blake3 import blake3
+
+from batpak_analytics.compaction.ranges import Ranges
+
+Strategy = Literal["merge", "retention", "tombstone"]
+STRATEGIES: tuple[Strategy, ...] = ("merge", "retention", "tombstone")
+Outcome = Literal["ready", "skipped", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSource:
+    """A segment that the plan compacts: its file by name, size and content, and which of its events are struck.
+
+    `digest` is the BLAKE3 of the whole file. `struck` are the events that a retention drops or a tombstone marks;
+    all others stay as they are. `events` counts the committed ones, hidden ones included.
+    """
+
+    segment_id: int
+    name: str
+    size_bytes: int
+    digest: bytes
+    events: int
+    struck: Ranges = field(default_factory=Ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """What a compaction does, in numbers. Exact, unless `estimated_from` says from which share of the events.
+
+    Fields that an estimate leaves out are None. `Reader.plan_compaction` says what each means.
+    """
+
+    events_kept: int = 0
+    events_dropped: int = 0
+    events_tombstoned: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+    bytes_net: int = 0
+    bytes_gross: int = 0
+    segments_before: int = 0
+    segments_after: int = 0
+    entities_emptied: int | None = 0
+    links_broken: int | None = 0
+    links_ambiguous: int | None = 0
+    heads_dropped: int | None = 0
+    dangling_causes: int | None = 0
+    sequences_renumbered: int | None = 0
+    hidden_ranges_stale: int | None = 0
+    cursors_stale: int | None = 0
+    idempotency_keys_kept: int | None = 0
+    encrypted_unreadable: int | None = 0
+    uncommitted_left_out: int | None = 0
+    states_changed: int | None = None
+    estimated_from: float | None = None
+
+    def as_dict(self) -> dict[str, int | float | None]:
+        """The numbers by name."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    def __repr__(self) -> str:
+        lines = [f"  {name}: {'not estimated' if value is None else value}" for name, value in self._told()]
+        return "\n".join([self._title, *lines])
+
+    def _repr_html_(self) -> str:
+        cells = [
+            f'<tr><th scope="row">{name}</th><td>{"not estimated" if value is None else f"{value:,}"}</td></tr>'
+            for name, value in self._told()
+        ]
+        return f"<table><caption>{escape(self._title)}</caption>{''.join(cells)}</table>"
+
+    @property
+    def _title(self) -> str:
+        if self.estimated_from is None:
+            return "PlanSummary"
+        return f"PlanSummary: an ESTIMATE from {self.estimated_from:.3%} of the events"
+
+    def _told(self) -> list[tuple[str, Any]]:
+        return [
+            (name, value)
+            for name, value in self.as_dict().items()
+            if name != "estimated_from" and not (name == "states_changed" and value is None)
+        ]
+
+
+@dataclass(frozen=True, repr=False)
+class CompactionPlan:
+    """One compaction as data: made by `plan_compaction`, looked at, compared, saved, and given to `Store.compact`.
+
+    It is for exactly its `sources`. Segments that come later do not matter to it; sources that changed do, and
+    `changes` names them. Two plans are equal when they would do the same for the same reasons; `digest` is the BLAKE3
+    of that as text.
+
+    `outcome` is ``"ready"``; ``"skipped"`` when there are fewer than `min_segments` sources; ``"refused"`` for the
+    reasons in `refusals`. `keep` is the rule in its JSON form, None for a merge. Where the rule was a function or an
+    expression, which no file can hold, `ids` has those of the struck events, 16 bytes each, in the order of the files.
+    `sampled` is the share of events that an estimate looked at; such a plan cannot be applied.
+    """
+
+    strategy: Strategy
+    outcome: Outcome
+    min_segments: int
+    active_segment_id: int
+    sources: tuple[PlanSource, ...]
+    keep: str | None
+    numbers: PlanSummary
+    refusals: tuple[str, ...] = ()
+    ids: bytes | None = None
+    system: bool = False
+    tombstone_encrypted: bool = False
+    sampled: float | None = None
+    view: Any = field(default=None, compare=False)
+    """The view it was made of or held against last; not part of what it is."""
+
+    @property
+    def target_id(self) -> int | None:
+        """The id of the segment that it writes: the lowest of its sources, as in batpak. None unless it is ready."""
+        return self.sources[0].segment_id if self.outcome == "ready" and self.sources else None
+
+    @property
+    def applicable(self) -> bool:
+        """Whether it can be applied: ready, and no estimate."""
+        return self.outcome == "ready" and self.sampled is None
+
+    @cached_property
+    def digest(self) -> bytes:
+        """BLAKE3 of the plan's canonical text, 32 bytes: what names it in a `Bridge` or a report."""
+        text: str = import_module("batpak_analytics.compaction.plan_file").canonical_text(self)
+        return blake3(text.encode()).digest()
+
+    def summary(self) -> PlanSummary:
+        """What it does, in numbers; exact unless it is an estimate."""
+        return self.numbers
+
+    def changes(self, view: Any) -> tuple[str, ...]:
+        """What of the sources is no longer as it was planned, in sentences; empty when the plan still fits.
+
+        Takes a `Reader`, or a view. Cost: the sources are read once, for their digests.
+        """
+        found: tuple[str, ...] = import_module("batpak_analytics.compaction.sources").changes(
+            self, getattr(view, "view", view)
+        )
+        return found
+
+    def on(self, view: Any) -> CompactionPlan:
+        """The same plan, held against a `Reader` or a view, so that its tables can be asked for.
+
+        Raises `PlanOutgrownError` where the sources changed.
+        """
+        view = getattr(view, "view", view)
+        import_module("batpak_analytics.compaction.sources").require_unchanged(self, view)
+        return replace(self, view=view)
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write it to a file, as JSON with a CRC-32C; returns the path."""
+        saved: Path = import_module("batpak_analytics.compaction.plan_file").save(self, path)
+        return saved
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> CompactionPlan:
+        """Read one from a file. Raises `CompactionPlanError` for a file that is damaged, newer, or none."""
+        loaded: CompactionPlan = import_module("batpak_analytics.compaction.plan_file").load(path)
+        return loaded
+
+    def __repr__(self) -> str:
+        return f"CompactionPlan({self._told})"
+
+    @property
+    def _told(self) -> str:
+        one = self.numbers
+        if self.outcome == "skipped":
+            return f"{self.strategy}: skipped, {len(self.sources)} sealed segments and {self.min_segments} needed"
+        parts = [
+            f"{self.strategy} of {len(self.sources)} segments",
+            f"{one.events_kept:,} events kept",
+            *([f"{one.events_dropped:,} dropped"] if self.strategy == "retention" else []),
+            *([f"{one.events_tombstoned:,} tombstoned"] if self.strategy == "tombstone" else []),
+            f"{one.bytes_net:+,} bytes",
+        ]
+        if self.sampled is not None:
+            parts.insert(0, f"ESTIMATE from {self.sampled:.3%} of the events")
+        if self.outcome == "refused":
+            parts.insert(0, f"REFUSED: {self.refusals[0]}")
+        return ", ".join(parts)
