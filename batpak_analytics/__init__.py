@@ -29,6 +29,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from batpak_analytics.arrow.filters import category as category
     from batpak_analytics.arrow.scan import Scan as Scan
+    from batpak_analytics.compaction import keep as keep
+    from batpak_analytics.compaction.plan import CompactionPlan as CompactionPlan
+    from batpak_analytics.compaction.plan import PlanSummary as PlanSummary
     from batpak_analytics.data import demo_store as demo_store
     from batpak_analytics.engine.entries import Entries as Entries
     from batpak_analytics.engine.region import Region as Region
@@ -130,6 +133,9 @@ _HOMES = {
     "PriorItem": "store.items",
     "OpenReport": "store.report",
     "AppendedFrame": "store.table.append",
+    "keep": "compaction",
+    "CompactionPlan": "compaction.plan",
+    "PlanSummary": "compaction.plan",
     "column": "store.table.roles",
     "literal": "store.table.roles",
     "Watermarks": "store.marks",

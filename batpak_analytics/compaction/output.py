@@ -22,7 +22,16 @@ from batpak_analytics.compaction.tombstone import tombstone_lengths, tombstones
 from batpak_analytics.engine.view import SegmentRows, View
 from batpak_analytics.errors import CompactionPlanError
 from batpak_analytics.format.footer import encode_footer
-from batpak_analytics.format.layout import FOOTER_DTYPE, KIND_TOMBSTONE, U32_MAX
+from batpak_analytics.format.layout import (
+    CATEGORY_EFFECT,
+    CATEGORY_SYSTEM,
+    FOOTER_DTYPE,
+    KIND_TOMBSTONE,
+    KNOWN_EFFECT_KINDS,
+    KNOWN_SYSTEM_KINDS,
+    U32_MAX,
+    FooterState,
+)
 from batpak_analytics.format.segment import canonical_name, encode_segment_header
 
 PIECE_BYTES = 1 << 23
@@ -116,7 +125,22 @@ def lay_out(strategy: str, segments: list[SegmentRows], struck: list[Any]) -> Ou
     )
     start = len(encode_segment_header(segments[0].segment_id, FIRST_CREATED_NS))
     rows, strings = _footer_rows(parts, start)
-    return OutputLayout(segments[0].segment_id, parts, rows, strings, footer=True)
+    return OutputLayout(segments[0].segment_id, parts, rows, strings, footer=_footer_holds(segments))
+
+
+def _footer_holds(segments: list[SegmentRows]) -> bool:
+    """Whether a footer can say of all events what the reference says of them now.
+
+    It reads an unknown reserved kind from a frame as it is, and from a footer as DATA or EFFECT_ERROR (segments spec
+    2.8). So such an event, if it has no footer yet, gets none.
+    """
+    for segment in segments:
+        if segment.footer_state != FooterState.TRUSTED:
+            kinds = segment.rows["kind"]
+            reserved = np.isin(kinds >> 12, (CATEGORY_SYSTEM, CATEGORY_EFFECT))
+            if bool((reserved & ~np.isin(kinds, sorted(KNOWN_SYSTEM_KINDS | KNOWN_EFFECT_KINDS))).any()):
+                return False
+    return True
 
 
 def _part(strategy: str, segment: SegmentRows, struck: Any, markers: Any) -> SourcePart:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from blake3 import blake3
 
 from batpak_analytics.compaction.ranges import Ranges
+from batpak_analytics.compaction.rules import Rule
 
 Strategy = Literal["merge", "retention", "tombstone"]
 STRATEGIES: tuple[Strategy, ...] = ("merge", "retention", "tombstone")
@@ -121,7 +122,13 @@ class CompactionPlan:
     tombstone_encrypted: bool = False
     sampled: float | None = None
     view: Any = field(default=None, compare=False)
-    """The view it was made of or held against last; not part of what it is."""
+    """The view that it was made of, or held against last. Like what follows, no part of what the plan is."""
+    rule: Rule | None = field(default=None, compare=False)
+    effects: Any = field(default=None, compare=False)
+
+    def but(self, **fields: Any) -> CompactionPlan:
+        """The same plan with some fields changed."""
+        return replace(self, **fields)
 
     @property
     def target_id(self) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from batpak_analytics.engine.recovery import parse_rows
 from batpak_analytics.engine.view import SegmentRows
 from batpak_analytics.format.event import decode_event, encode_event
 from batpak_analytics.format.frame import encode_frame
@@ -24,6 +25,14 @@ def tombstones(segment: SegmentRows, rows: Any) -> Iterator[bytes]:
     entries = segment.rows[rows]
     for offset, length in zip(entries["offset"].tolist(), entries["length"].tolist(), strict=True):
         yield tombstone(segment.window(offset, offset + length))
+
+
+def encrypted_rows(segment: SegmentRows, rows: Any) -> Any:
+    """Which of the events at these row numbers are encrypted, as a mask."""
+    entries = segment.rows[rows]
+    frames = parse_rows(segment.file, entries["offset"], entries["length"])
+    found: Any = frames["encrypted"].astype(bool)
+    return found
 
 
 def tombstone_lengths(segment: SegmentRows, rows: Any) -> list[int]:
