@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from batpak_analytics.arrow.filters import category as category
     from batpak_analytics.arrow.scan import Scan as Scan
     from batpak_analytics.compaction import keep as keep
+    from batpak_analytics.compaction.compare import compare_plans as compare_plans
     from batpak_analytics.compaction.plan import CompactionPlan as CompactionPlan
     from batpak_analytics.compaction.plan import PlanSummary as PlanSummary
+    from batpak_analytics.compaction.suggestions import Suggestion as Suggestion
     from batpak_analytics.data import demo_store as demo_store
     from batpak_analytics.engine.entries import Entries as Entries
     from batpak_analytics.engine.region import Region as Region
@@ -136,6 +138,8 @@ _HOMES = {
     "keep": "compaction",
     "CompactionPlan": "compaction.plan",
     "PlanSummary": "compaction.plan",
+    "Suggestion": "compaction.suggestions",
+    "compare_plans": "compaction.compare",
     "column": "store.table.roles",
     "literal": "store.table.roles",
     "Watermarks": "store.marks",

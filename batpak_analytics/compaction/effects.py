@@ -16,6 +16,7 @@ import numpy as np
 from batpak_analytics import kernels
 from batpak_analytics.compaction.rows import NOBODY, EventRows
 from batpak_analytics.compaction.states import StateChange
+from batpak_analytics.compaction.tombstone import encrypted_rows
 from batpak_analytics.proof.chains import ChainIndex
 
 WORD = np.dtype("<u8")
@@ -31,6 +32,8 @@ class Effects:
     strategy: str
     states: tuple[StateChange, ...] | None = None
     unknown: dict[str, Any] = field(default_factory=dict)
+    judged: Any = None
+    """What the plan's rule keeps, so that it is not asked again."""
 
     def but(self, **fields: Any) -> Effects:
         """The same with some fields changed."""
@@ -46,12 +49,17 @@ class Effects:
         """The visible rows that stay, in the active segment too."""
         return self.rows.visible & ~self.dropped
 
+    @property
+    def parents(self) -> Any:
+        """The row of the event before each in its chain, `NOBODY` where none is confirmed."""
+        return ChainIndex.of(self.rows.view).links.parent
+
     @cached_property
     def _unlinked(self) -> Any:
         """Visible rows that stay and lose their parent, ascending."""
         if not self.dropped.any():
             return np.empty(0, np.int64)
-        parent = ChainIndex.of(self.rows.view).links.parent
+        parent = self.parents
         return np.flatnonzero(self.stays & (parent != NOBODY) & self.dropped[parent])
 
     @cached_property
@@ -96,6 +104,28 @@ class Effects:
             return lost
         ids = self.rows.column("event_id")[self.stays]
         return lost[kernels.join_ids(ids, self.rows.column("causation_id")[lost], last=True) < 0]
+
+    @cached_property
+    def torn(self) -> int:
+        """How many correlations lose some of their visible events and not all."""
+        if not self.dropped.any():
+            return 0
+        group, shown = self.rows.correlation, self.rows.visible
+        some, left = np.zeros(self.rows.count, bool), np.zeros(self.rows.count, bool)
+        some[group[shown & self.dropped]] = True
+        left[group[self.stays]] = True
+        return int((some & left).sum())
+
+    def encrypted_struck(self) -> Any:
+        """The struck rows that are encrypted. Cost: the head of each of their frames."""
+        found = [np.empty(0, np.int64)]
+        for segment, mask, start in zip(
+            self.rows.segments, self.rows.masks(self.struck), self.rows.starts, strict=False
+        ):
+            at = np.flatnonzero(mask)
+            if len(at):
+                found.append(at[encrypted_rows(segment, at)] + start)
+        return np.concatenate(found)
 
     @cached_property
     def entity_counts(self) -> tuple[Any, Any]:

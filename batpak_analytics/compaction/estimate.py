@@ -1,7 +1,8 @@
 """An estimate of a plan from some of its events, marked as one wherever it is shown.
 
 Whole correlations are looked at, chosen by their id: whatever a rule asks of an event's neighbours in its correlation
-is then exact, and rules on the index alone look at the whole index anyway. Only payloads are read of the sample alone.
+is then exact. A rule on the index alone looks at the whole index, which costs little; still the sources are not read,
+so that the result is an estimate too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from batpak_analytics.compaction.plan import CompactionPlan, PlanSummary
 from batpak_analytics.compaction.rows import EventRows
+from batpak_analytics.compaction.rules import asks_for_payloads
 from batpak_analytics.format.layout import FOOTER_CRC_SIZE, FOOTER_ENTRY_SIZE, FOOTER_TRAILER_SIZE, U64_MAX
 
 MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -36,7 +38,8 @@ def estimated(
     mine = {source.segment_id for source in plan.sources}
     segments = [one for one in view.segments if one.segment_id in mine]
     sealed = sealed_rows(rows, segments)
-    sample = sealed & sampled_rows(rows, share)
+    by_payload = plan.rule is not None and asks_for_payloads(plan.rule)
+    sample = sealed & sampled_rows(rows, share) if by_payload else sealed
     judging = judging_of(rows, sealed, system=plan.system, progress=progress).but(sample)
     struck = np.zeros(rows.count, bool) if plan.rule is None else sample & ~judging.kept(plan.rule)
     events, looked = int(sealed.sum()), int(sample.sum())
@@ -51,7 +54,7 @@ def estimated(
         events_kept=events - count, events_dropped=count - tombstoned, events_tombstoned=tombstoned,
         bytes_before=before, bytes_after=after, bytes_net=after - before, bytes_gross=gross,
         segments_before=len(view.segments), segments_after=len(view.segments) - len(segments) + 1,
-        entities_emptied=None, links_broken=None, links_ambiguous=None, heads_dropped=None, dangling_causes=None,
+        entities_emptied=None, links_broken=None, links_ambiguous=None, heads_dropped=None, dangling_causes=None, correlations_torn=None,
         sequences_renumbered=None, hidden_ranges_stale=None, cursors_stale=None, idempotency_keys_kept=None,
         encrypted_unreadable=None, uncommitted_left_out=None, states_changed=None, estimated_from=seen,
     )  # fmt: skip

@@ -45,6 +45,7 @@ class Judging:
     counts: Mask
     progress: Progress | None = None
     unknown: dict[str, Mask] = field(default_factory=dict)
+    known: list[tuple[Rule, Kept]] = field(default_factory=list)
 
     def but(self, sample: Mask) -> Judging:
         """The same, with payloads read of a sample only."""
@@ -52,12 +53,18 @@ class Judging:
 
     def kept(self, rule: Rule) -> Mask:
         """Which rows stay: what may be kept by the rule, and what stays anyway."""
-        return self.judge(rule).maybe | self.stays
+        kept: Mask = self.judge(rule).maybe | self.stays
+        return kept
 
     def judge(self, rule: Rule) -> Kept:
-        """What the rule keeps."""
+        """What the rule keeps; a rule that was judged is not asked again."""
+        for known, found in self.known:
+            if known is rule:
+                return found
         judge: Callable[[Judging, Any], Kept] = _JUDGES[type(rule)]
-        return judge(self, rule)
+        found = judge(self, rule)
+        self.known.append((rule, found))
+        return found
 
 
 def _known(mask: Mask) -> Kept:

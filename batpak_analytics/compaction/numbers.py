@@ -12,7 +12,6 @@ from batpak_analytics.compaction.markers import frames_between
 from batpak_analytics.compaction.output import OutputLayout, lay_out
 from batpak_analytics.compaction.plan import CompactionPlan, PlanSummary
 from batpak_analytics.compaction.renumbering import Renumbering
-from batpak_analytics.compaction.tombstone import encrypted_rows
 from batpak_analytics.engine.filesystem import read_file
 from batpak_analytics.errors import FormatError, FutureVersionError
 from batpak_analytics.format.layout import IDEMPOTENCY_NAME, MARKER_KINDS
@@ -50,11 +49,12 @@ def summarised(
         links_ambiguous=len(effects.ambiguous),
         heads_dropped=len(effects.heads),
         dangling_causes=len(effects.dangling),
+        correlations_torn=effects.torn,
         sequences_renumbered=moved.events,
         hidden_ranges_stale=moved.hidden_ranges(view.hidden),
         cursors_stale=moved.cursors(view.listing.directory),
         idempotency_keys_kept=effects.keys_kept(list(_keys(view) if keys is None else keys())),
-        encrypted_unreadable=_encrypted(segments, marks) if tombstoned else 0,
+        encrypted_unreadable=len(effects.encrypted_struck()) if tombstoned else 0,
         uncommitted_left_out=sum(map(_uncommitted, segments)),
         states_changed=None if effects.states is None else len(effects.states),
     )
@@ -72,10 +72,6 @@ def _keys(view: Any) -> list[bytes]:
         return [] if data is None else [entry.key for entry in idempotency.decode(data)]
     except (FormatError, FutureVersionError):
         return []
-
-
-def _encrypted(segments: list[Any], marks: list[Any]) -> int:
-    return sum(int(encrypted_rows(one, np.flatnonzero(mask)).sum()) for one, mask in zip(segments, marks, strict=True))
 
 
 def _uncommitted(segment: Any) -> int:

@@ -12,6 +12,7 @@ import crc32c
 
 from batpak_analytics.compaction.plan import STRATEGIES, CompactionPlan, PlanSource, PlanSummary
 from batpak_analytics.compaction.ranges import Ranges
+from batpak_analytics.compaction.rules import Rule, rule_from_json, says_all
 from batpak_analytics.errors import CompactionPlanError
 from batpak_analytics.format.layout import HASH_SIZE, ID_SIZE
 
@@ -142,7 +143,13 @@ def _plan(body: dict[str, Any]) -> CompactionPlan:
         system=_flag(body["system"]),
         tombstone_encrypted=_flag(body["tombstone_encrypted"]),
         sampled=body["sampled"],
+        rule=_rule(body["keep"]),
     )
+
+
+def _rule(form: Any) -> Rule | None:
+    """The rule, where its form says all of it; one that says too little was judged by the ids."""
+    return None if form is None or not says_all(form) else rule_from_json(form)
 
 
 def _ids(ids: bytes) -> list[str]:

@@ -17,7 +17,7 @@ from batpak_analytics.compaction.plan import STRATEGIES, CompactionPlan, PlanSou
 from batpak_analytics.compaction.ranges import Ranges
 from batpak_analytics.compaction.rows import EventRows
 from batpak_analytics.compaction.rules import Rule, rule_text
-from batpak_analytics.compaction.sources import active_id, digest_of, eligible
+from batpak_analytics.compaction.sources import active_id, digest_of, eligible, sources_in
 from batpak_analytics.compaction.states import state_changes
 
 NO_DIGEST = bytes(32)
@@ -60,7 +60,8 @@ def plan_compaction(
     sealed = sealed_rows(rows, segments)
     judging = judging_of(rows, sealed, system=system, progress=progress)
     struck = np.zeros(rows.count, bool) if rule is None else sealed & ~judging.kept(rule)
-    return _settled(plan, segments, Effects(rows, sealed, struck, strategy, None, judging.unknown), projections, keys)
+    effects = Effects(rows, sealed, struck, strategy, None, judging.unknown, judging.known)
+    return _settled(_frozen(plan, segments, effects), segments, effects, projections, keys)
 
 
 def _checked(strategy: Any, keep: Any, min_segments: Any, sample: Any) -> Rule | None:
@@ -95,6 +96,24 @@ def judging_of(
     return Judging(rows, stays, ~stays, rows.visible & ~exempt, progress)
 
 
+def _frozen(plan: CompactionPlan, segments: list[Any], effects: Effects) -> CompactionPlan:
+    """The plan with its sources by content and the struck events of each; refused where something is damaged."""
+    rows = effects.rows
+    digests = [one.digest if one.digest != NO_DIGEST else None for one in plan.sources]
+    fresh = None in digests
+    sources = tuple(
+        PlanSource(
+            one.segment_id, one.name, one.size_bytes, digest or digest_of(one), one.count,
+            Ranges.of_rows(one.rows, mask),
+        )
+        for one, digest, mask in zip(segments, digests, _masks(rows, segments, effects.struck), strict=True)
+    )  # fmt: skip
+    opaque = plan.rule is not None and not plan.rule.is_portable
+    ids = rows.column("event_id")[effects.struck].tobytes() if opaque else None
+    damage = refusals_of(rows.view, segments) if fresh else ()
+    return plan.but(sources=sources, ids=ids, outcome="refused" if damage else "ready", refusals=damage)
+
+
 def _settled(
     plan: CompactionPlan,
     segments: list[Any],
@@ -102,24 +121,14 @@ def _settled(
     projections: Iterable[Any],
     keys: Callable[[], Iterable[bytes]] | None,
 ) -> CompactionPlan:
-    """The plan with its sources frozen, and its numbers unless something is damaged."""
-    rows, struck = effects.rows, effects.struck
-    asked = list(projections)
-    marks = _masks(rows, segments, struck)
-    sources = tuple(
-        PlanSource(one.segment_id, one.name, one.size_bytes, digest_of(one), one.count, Ranges.of_rows(one.rows, mask))
-        for one, mask in zip(segments, marks, strict=True)
-    )
-    ids = None
-    if plan.rule is not None and not plan.rule.is_portable:
-        ids = rows.column("event_id")[struck].tobytes()
-    damage = refusals_of(rows.view, segments)
-    plan = plan.but(sources=sources, ids=ids)
-    if damage:
-        return plan.but(outcome="refused", refusals=damage)
-    if asked:
-        effects = effects.but(states=state_changes(rows, struck, plan.strategy, asked))
-    numbers = summarised(plan, segments, marks, effects, keys)
+    """The plan with its numbers, unless it is refused."""
+    plan = plan.but(effects=effects, asked=(tuple(projections), keys))
+    if plan.outcome != "ready":
+        return plan
+    if plan.asked[0]:
+        states = state_changes(effects.rows, effects.struck, plan.strategy, plan.asked[0])
+        effects = effects.but(states=states)
+    numbers = summarised(plan, segments, _masks(effects.rows, segments, effects.struck), effects, keys)
     refusals: tuple[str, ...] = ()
     if numbers.encrypted_unreadable and not plan.tombstone_encrypted:
         refusals = (
@@ -127,6 +136,31 @@ def _settled(
             f"their kind is sealed with them. Keep them, or pass tombstone_encrypted=True.",
         )
     return plan.but(numbers=numbers, effects=effects, outcome="refused" if refusals else "ready", refusals=refusals)
+
+
+def effects_of(plan: CompactionPlan) -> Effects:
+    """The effects of a plan that was loaded and held against a view."""
+    rows = EventRows.of(plan.view)
+    segments = sources_in(plan, plan.view)
+    struck = np.zeros(rows.count, bool)
+    starts = {id(one): int(start) for one, start in zip(rows.segments, rows.starts, strict=False)}
+    for source, segment in zip(plan.sources, segments, strict=True):
+        start = starts[id(segment)]
+        struck[start : start + segment.count] = source.struck.choose(segment.rows["offset"])
+    return Effects(rows, sealed_rows(rows, segments), struck, plan.strategy)
+
+
+def planned_instead(plan: CompactionPlan, rule: Rule) -> CompactionPlan:
+    """The plan with another rule over the same sources, not read again; what was judged is not asked again."""
+    before = plan.effects or effects_of(plan)
+    rows, segments = before.rows, sources_in(plan, plan.view)
+    judging = judging_of(rows, before.sealed, system=plan.system)
+    judging.known.extend(before.judged or ())
+    judging.unknown.update(before.unknown)
+    struck = before.sealed & ~judging.kept(rule)
+    effects = Effects(rows, before.sealed, struck, plan.strategy, None, judging.unknown, judging.known)
+    changed = plan.but(rule=rule, keep=rule_text(rule), outcome="ready", refusals=(), numbers=PlanSummary())
+    return _settled(_frozen(changed, segments, effects), segments, effects, *(plan.asked or ((), None)))
 
 
 def _masks(rows: EventRows, segments: list[Any], whole: Any) -> list[Any]:

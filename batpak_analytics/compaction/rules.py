@@ -268,7 +268,23 @@ PORTABLE: dict[str, type[Rule]] = {
     one.name: one
     for one in (Kinds, NewerThan, LastN, Entities, ChainHeads, WholeCorrelations, WithCauses, Not, AllOf, AnyOf, Where)
 }
-_RULE_FIELDS = ("of", "rules")
+INDEX_COLUMNS = frozenset(
+    (
+        *(
+            "global_sequence",
+            "event_id",
+            "correlation_id",
+            "causation_id",
+            "entity",
+            "scope",
+            "kind",
+            "wall_time",
+            "lane",
+        ),
+        *("depth", "clock", "prev_hash", "event_hash", "segment_id", "offset", "length", "sequence_source"),
+    )
+)
+"""The columns that no frame is read for: the index tier of a scan, which is not loaded here."""
 
 
 def rule_from_json(form: Mapping[str, Any]) -> Rule:
@@ -284,6 +300,24 @@ def rule_from_json(form: Mapping[str, Any]) -> Rule:
     if kind is Where:
         return Where(tuple(tuple((c, o, values.from_json(v)) for c, o, v in group) for group in given["groups"]))
     return kind(**{name: _from_json(name, value) for name, value in given.items()})
+
+
+def asks_for_payloads(rule: Rule) -> bool:
+    """Whether frames have to be read to apply the rule."""
+    if isinstance(rule, Where):
+        return any(column not in INDEX_COLUMNS for group in rule.groups for column, _, _ in group)
+    if isinstance(rule, Function | Expression):
+        return True
+    return any(map(asks_for_payloads, rule.parts))
+
+
+def says_all(form: Any) -> bool:
+    """Whether no function and no expression is in the form of a rule."""
+    if isinstance(form, list):
+        return all(map(says_all, form))
+    if not isinstance(form, dict):
+        return True
+    return form.get("rule") not in (Function.name, Expression.name) and all(map(says_all, form.values()))
 
 
 def rule_text(rule: Rule) -> str:
