@@ -38,7 +38,8 @@ def _bad_frames(segment: SegmentRows) -> list[str]:
     rows = segment.rows
     if not len(rows):
         return []
-    status = kernels.check_frames(segment.window(0, segment.size_bytes), rows["offset"], rows["length"])
+    offsets, lengths = np.array(rows["offset"]), np.array(rows["length"])  # the kernel takes no read-only ones
+    status = kernels.check_frames(segment.window(0, segment.size_bytes), offsets, lengths)
     bad = np.flatnonzero(np.asarray(status) != FRAME_OK)
     if not len(bad):
         return []

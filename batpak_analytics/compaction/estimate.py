@@ -54,7 +54,8 @@ def estimated(
         events_kept=events - count, events_dropped=count - tombstoned, events_tombstoned=tombstoned,
         bytes_before=before, bytes_after=after, bytes_net=after - before, bytes_gross=gross,
         segments_before=len(view.segments), segments_after=len(view.segments) - len(segments) + 1,
-        entities_emptied=None, links_broken=None, links_ambiguous=None, heads_dropped=None, dangling_causes=None, correlations_torn=None,
+        entities_emptied=None, links_broken=None, links_ambiguous=None, heads_dropped=None, dangling_causes=None,
+        correlations_torn=None,
         sequences_renumbered=None, hidden_ranges_stale=None, cursors_stale=None, idempotency_keys_kept=None,
         encrypted_unreadable=None, uncommitted_left_out=None, states_changed=None, estimated_from=seen,
     )  # fmt: skip

@@ -66,12 +66,13 @@ def text_of(plan: CompactionPlan) -> str:
     lines.append(f'    "sources": [\n{sources}\n    ]')
     plan_text = ",\n".join(lines)
     return (
-        f'{{\n  "format": "{FORMAT}",\n  "version": {VERSION},\n  "crc32c": "{_crc(body)}",\n'
+        f'{{\n  "format": "{FORMAT}",\n  "version": {VERSION},\n  "crc32c": "{checksum(body)}",\n'
         f'  "plan": {{\n{plan_text}\n  }}\n}}\n'
     )
 
 
-def _crc(body: dict[str, Any]) -> str:
+def checksum(body: dict[str, Any]) -> str:
+    """CRC-32C of the canonical text of the plan's values, in hexadecimal digits."""
     return f"{crc32c.crc32c(canonical(body).encode()):08x}"
 
 
@@ -106,10 +107,12 @@ def parse(text: str, path: Any = None) -> CompactionPlan:
             path=path, expected=VERSION, actual=whole.get("version"),
         )  # fmt: skip
     body = whole.get("plan")
-    if not isinstance(body, dict) or _crc(body) != whole.get("crc32c"):
-        raise _unusable(path, "its checksum is wrong: it was changed or damaged")
     try:
+        if not isinstance(body, dict) or checksum(body) != whole.get("crc32c"):
+            raise _unusable(path, "its checksum is wrong: it was changed or damaged")
         return _plan(body)
+    except CompactionPlanError:
+        raise
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _unusable(path, f"something in it cannot be ({type(error).__name__}: {error})") from error
 
@@ -137,14 +140,31 @@ def _plan(body: dict[str, Any]) -> CompactionPlan:
         active_segment_id=_count(body["active_segment_id"]),
         sources=sources,
         keep=None if body["keep"] is None else canonical(body["keep"]),
-        numbers=PlanSummary(**body["summary"]),
+        numbers=_numbers(body["summary"]),
         refusals=tuple(map(_text, body["refusals"])),
         ids=None if body["ids"] is None else b"".join(map(_id, body["ids"])),
         system=_flag(body["system"]),
         tombstone_encrypted=_flag(body["tombstone_encrypted"]),
-        sampled=body["sampled"],
+        sampled=_share(body["sampled"]),
         rule=_rule(body["keep"]),
     )
+
+
+def _numbers(values: dict[str, Any]) -> PlanSummary:
+    share = _share(values["estimated_from"])
+    for name, value in values.items():
+        whole = isinstance(value, int) and not isinstance(value, bool) and (value >= 0 or name == "bytes_net")
+        if name != "estimated_from" and value is not None and not whole:
+            raise ValueError(f"{name} is {value!r}")
+    return PlanSummary(**values | {"estimated_from": share})
+
+
+def _share(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{value!r} is no share")
+    return float(value)
 
 
 def _rule(form: Any) -> Rule | None:

@@ -158,13 +158,7 @@ def findings_frame(plan: CompactionPlan, effects: Effects) -> pd.DataFrame:
     ]
     table = pa.concat_tables(parts, promote_options="none").unify_dictionaries()
     frame = _framed(plan, table)
-    for name, kind in (
-        ("lane", "UInt32"),
-        ("clock", "UInt32"),
-        ("global_sequence", "UInt64"),
-        ("in_sources", "boolean"),
-    ):
-        frame[name] = frame[name].astype(kind)
+    frame = frame.astype({"lane": "UInt32", "clock": "UInt32", "global_sequence": "UInt64", "in_sources": "boolean"})
     order = list(_SEVERITIES)
     frame["severity"] = pd.Categorical(frame["severity"].astype(object), categories=order, ordered=True)
     by_severity = np.argsort(-frame["severity"].cat.codes.to_numpy(), kind="stable")

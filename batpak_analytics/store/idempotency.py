@@ -73,6 +73,11 @@ class KeyHistory:
         except FormatError:
             return cls(directory, find, ())
 
+    @property
+    def keys(self) -> list[bytes]:
+        """The keys, as they are now."""
+        return list(self._entries)
+
     def find(self, key: bytes) -> Receipt | None:
         """The receipt of the append that used the key; its clock and lane are None if its event was compacted away."""
         found = self._receipts.get(key)

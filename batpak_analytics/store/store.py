@@ -336,6 +336,9 @@ class Store(Queries, Waiting, Views):
             return self._own_reader
         return self._own_reader.refresh()
 
+    def _keys_in_use(self) -> Callable[[], Iterable[bytes]]:
+        return lambda: self._history.keys
+
     def _check_open(self) -> None:
         with self._lock:
             self._running()

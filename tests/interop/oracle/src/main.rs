@@ -9,7 +9,7 @@
 //!                                              [--fences PERCENT] [--shared-keys N]
 //! replay DIR --script FILE                     a session given as JSON, with its clock and ids
 //! verify DIR                                   what the engine's own check of hashes and links says
-//! compact DIR --strategy merge|retention|tombstone [--strike ENTITY]
+//! compact DIR --strategy merge|retention|tombstone [--strike ENTITY] [--strike-ids FILE]
 //! bench DIR                                    seconds for open, query and get
 //! verify-chain DIR                             the same, timed, with the read-only open before it
 //! bulk DIR --events N --segment-bytes N        [--payload-bytes N] [--entities N] [--batch N] [--seed N]
@@ -117,7 +117,8 @@ fn run() -> Result<(), Failure> {
         "compact" => {
             let directory = args.directory()?;
             let strategy = args.text("strategy").unwrap_or("merge");
-            print(&maintain::compact(&directory, strategy, args.text("strike").unwrap_or(session::SINGLED_OUT))?)
+            let strike = args.text("strike").unwrap_or(session::SINGLED_OUT);
+            print(&maintain::compact(&directory, strategy, strike, args.text("strike-ids"))?)
         }
         "replay" => {
             let directory = args.directory()?;
