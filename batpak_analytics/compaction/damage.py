@@ -30,7 +30,10 @@ def refusals_of(view: View, segments: list[SegmentRows]) -> tuple[str, ...]:
         if finding.severity == "error" and (finding.segment in mine or finding.segment is None):
             found.append(f"{finding.file}: {finding.meaning} {NEXT}")
     for segment in segments:
-        found += _bad_frames(segment)
+        key = ("frames-bad", segment.name)  # a view never changes: its frames are read once
+        if key not in view.cache:
+            view.cache[key] = _bad_frames(segment)
+        found += view.cache[key]
     return tuple(found)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,15 @@ from batpak_analytics.compaction.sources import sources_in
 from batpak_analytics.compaction.tombstone import tombstone_lengths, tombstones
 from batpak_analytics.engine.view import SegmentRows, View
 from batpak_analytics.errors import CompactionPlanError
+from batpak_analytics.format.codec import pack_array, pack_str
 from batpak_analytics.format.footer import encode_footer
 from batpak_analytics.format.layout import (
     CATEGORY_EFFECT,
     CATEGORY_SYSTEM,
+    FOOTER_CRC_SIZE,
     FOOTER_DTYPE,
+    FOOTER_ENTRY_SIZE,
+    FOOTER_TRAILER_SIZE,
     KIND_TOMBSTONE,
     KNOWN_EFFECT_KINDS,
     KNOWN_SYSTEM_KINDS,
@@ -54,19 +59,31 @@ class SourcePart:
     marked: Any
     new_lengths: Any
 
+    @property
+    def events(self) -> int:
+        """How many of the frames are events."""
+        return int((self.row >= 0).sum())
 
-@dataclass(frozen=True, slots=True, eq=False)
+    def used_strings(self) -> set[str]:
+        """The entities and scopes of the events."""
+        mask = None
+        if self.events < self.segment.count:
+            mask = np.zeros(self.segment.count, bool)
+            mask[self.row[self.row >= 0]] = True
+        entities, scopes = self.segment.used_strings(mask)
+        both = zip(self.segment.strings, entities.tolist(), scopes.tolist(), strict=True)
+        return {text for text, entity, scope in both if entity or scope}
+
+
+@dataclass(frozen=True, eq=False)
 class OutputLayout:
     """The output of a plan: its bytes in pieces, and how many they are. Nothing is written.
 
-    `rows` are the footer's, with the offsets in the new file and the numbers that the events have; `strings` their
-    table. Without a `footer` the file ends behind the frames, as those of 0.9.0 do.
+    Without a `footer` the file ends behind the frames, as those of 0.9.0 do.
     """
 
     segment_id: int
     parts: tuple[SourcePart, ...]
-    rows: Any
-    strings: tuple[str, ...]
     footer: bool
 
     @property
@@ -75,32 +92,52 @@ class OutputLayout:
         return canonical_name(self.segment_id)
 
     @property
+    def rows(self) -> Any:
+        """The rows of the footer, with the offsets in the new file and the numbers that the events have."""
+        return self._listed[0]
+
+    @property
+    def strings(self) -> tuple[str, ...]:
+        """The texts that they refer to."""
+        return self._listed[1]
+
+    @cached_property
+    def _listed(self) -> tuple[Any, tuple[str, ...]]:
+        return _footer_rows(self.parts, self.frames_start)
+
+    @property
     def frames_start(self) -> int:
         """Where the first frame begins."""
         return len(encode_segment_header(self.segment_id, FIRST_CREATED_NS))
 
-    @property
+    @cached_property
     def frames_end(self) -> int:
         """Where the frames end."""
         return self.frames_start + sum(int(part.new_lengths.sum(dtype=np.uint64)) for part in self.parts)
 
-    @property
+    @cached_property
     def size_bytes(self) -> int:
-        """How long the file will be, exactly."""
-        return self.frames_end + (len(self._footer()) if self.footer else 0)
+        """How long the file will be, exactly. Cost: no footer is made to see it."""
+        if not self.footer:
+            return self.frames_end
+        used: set[str] = set()
+        for part in self.parts:
+            used |= part.used_strings()
+        table = len(pack_array([pack_str(text) for text in used]))
+        entries = FOOTER_ENTRY_SIZE * sum(part.events for part in self.parts)
+        return self.frames_end + table + entries + FOOTER_CRC_SIZE + FOOTER_TRAILER_SIZE
 
     def pieces(self, created_ns: int) -> Iterator[bytes]:
-        """The bytes of the file, in pieces of at most 8 MiB or one frame; `created_ns` is the time in its header."""
+        """The bytes of the file, in pieces of at most 8 MiB or one frame, then the footer in one; `created_ns` is the
+        time in its header.
+        """
         if created_ns < FIRST_CREATED_NS:
             raise ValueError(f"created_ns={created_ns}: give nanoseconds since 1970, as time.time_ns() does.")
         yield encode_segment_header(self.segment_id, created_ns)
         for part in self.parts:
             yield from _frames(part)
         if self.footer:
-            yield self._footer()
-
-    def _footer(self) -> bytes:
-        return encode_footer(self.rows, self.strings, self.frames_end)
+            yield encode_footer(self.rows, self.strings, self.frames_end)
 
 
 def layout_of(plan: CompactionPlan, view: View) -> OutputLayout:
@@ -123,9 +160,7 @@ def lay_out(strategy: str, segments: list[SegmentRows], struck: list[Any]) -> Ou
     parts = tuple(
         _part(strategy, segment, mask, marks) for segment, mask, marks in zip(segments, struck, markers, strict=True)
     )
-    start = len(encode_segment_header(segments[0].segment_id, FIRST_CREATED_NS))
-    rows, strings = _footer_rows(parts, start)
-    return OutputLayout(segments[0].segment_id, parts, rows, strings, footer=_footer_holds(segments))
+    return OutputLayout(segments[0].segment_id, parts, footer=_footer_holds(segments))
 
 
 def _footer_holds(segments: list[SegmentRows]) -> bool:

@@ -17,7 +17,7 @@ from batpak_analytics.compaction.plan import STRATEGIES, CompactionPlan, PlanSou
 from batpak_analytics.compaction.ranges import Ranges
 from batpak_analytics.compaction.rows import EventRows
 from batpak_analytics.compaction.rules import Rule, rule_text
-from batpak_analytics.compaction.sources import active_id, digest_of, eligible, sources_in
+from batpak_analytics.compaction.sources import active_id, digest_in, eligible, sources_in
 from batpak_analytics.compaction.states import state_changes
 
 NO_DIGEST = bytes(32)
@@ -99,18 +99,16 @@ def judging_of(
 def _frozen(plan: CompactionPlan, segments: list[Any], effects: Effects) -> CompactionPlan:
     """The plan with its sources by content and the struck events of each; refused where something is damaged."""
     rows = effects.rows
-    digests = [one.digest if one.digest != NO_DIGEST else None for one in plan.sources]
-    fresh = None in digests
     sources = tuple(
         PlanSource(
-            one.segment_id, one.name, one.size_bytes, digest or digest_of(one), one.count,
+            one.segment_id, one.name, one.size_bytes, digest_in(rows.view, one), one.count,
             Ranges.of_rows(one.rows, mask),
         )
-        for one, digest, mask in zip(segments, digests, _masks(rows, segments, effects.struck), strict=True)
+        for one, mask in zip(segments, _masks(rows, segments, effects.struck), strict=True)
     )  # fmt: skip
     opaque = plan.rule is not None and not plan.rule.is_portable
     ids = rows.column("event_id")[effects.struck].tobytes() if opaque else None
-    damage = refusals_of(rows.view, segments) if fresh else ()
+    damage = refusals_of(rows.view, segments)
     return plan.but(sources=sources, ids=ids, outcome="refused" if damage else "ready", refusals=damage)
 
 
