@@ -36,7 +36,10 @@ LAYERS: dict[str, set[str]] = {
     # It names what it gives, and loads nothing before it is asked.
     "views": {"engine", "arrow", "graph", "frames", "proof", "compaction", "reader"},
     "reader": {"errors", "model", "format", "engine", "payloads", "views"},
-    "cli": {"errors", "model", "data", "format", "kernels", "engine", "arrow", "graph", "frames", "proof", "reader"},
+    "cli": {
+        *("errors", "model", "data", "format", "kernels", "engine", "arrow", "graph", "frames", "proof", "reader"),
+        "compaction",
+    },
 }
 FACADES = {"__init__", "__main__"}  # the public names; only commands may go through them
 

@@ -254,17 +254,18 @@ class CompactionPlan:
         return loaded
 
     def __repr__(self) -> str:
-        return f"CompactionPlan({self._told})"
+        return f"CompactionPlan({self.headline})"
 
     def _repr_html_(self) -> str:
         rule = "" if self.keep is None else f"<p>keep <code>{escape(self.keep)}</code></p>"
         reasons = "".join(f"<li>{escape(one)}</li>" for one in self.refusals)
         more = f"<ul>{reasons}</ul>" if reasons else ""
         name = f'<p>plan <code title="{self.digest.hex()}">{self.digest.hex()[:8]}</code></p>'
-        return f"<div><b>{escape(self._told)}</b>{more}{rule}{self.numbers._repr_html_()}{name}</div>"
+        return f"<div><b>{escape(self.headline)}</b>{more}{rule}{self.numbers._repr_html_()}{name}</div>"
 
     @property
-    def _told(self) -> str:
+    def headline(self) -> str:
+        """The plan in one line."""
         one = self.numbers
         if self.outcome == "skipped":
             return f"{self.strategy}, skipped: {len(self.sources)} sealed segments and {self.min_segments} needed"
