@@ -10,6 +10,7 @@ The folders are the path of a byte, from a segment file on disk to a column in a
     graph/          who caused whom, as tables and drawings
     frames/         record batches -> DataFrames
     proof/          hash chains, every check, and anchors
+    compaction/     what a compaction would do, as a plan
     views           what can be asked of a store as tables
     reader          the public facade for reading
     payloads/       Python values -> payload bytes and back

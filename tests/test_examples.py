@@ -12,7 +12,7 @@ import pytest
 import batpak_analytics as bp
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("index", "quickstart", "reading", "causes", "writing", "typed", "integrity")
+NAMES = ("index", "quickstart", "reading", "causes", "writing", "typed", "compaction", "integrity")
 PAGES = ["README.md", *(f"docs/{name}.md" for name in NAMES)]
 NEEDS_MORE = ("polars", "duckdb")  # examples of other tools, which the tests do not install
 

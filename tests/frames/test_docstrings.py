@@ -8,10 +8,11 @@ from types import ModuleType
 import pytest
 
 from batpak_analytics.arrow import filters, scan
+from batpak_analytics.compaction import compare, keep
 from batpak_analytics.frames import causes, read, typed
 from batpak_analytics.payloads import default, registry
 
-MODULES = [causes, filters, scan, read, typed, default, registry]
+MODULES = [causes, compare, filters, keep, scan, read, typed, default, registry]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
