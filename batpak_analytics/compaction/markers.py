@@ -63,9 +63,11 @@ def _region_end(segment: SegmentRows) -> int:
 
 
 def whole_batch_markers(segments: list[SegmentRows]) -> list[tuple[Any, Any]]:
-    """(offsets, lengths) for each segment of the BEGIN and COMMIT markers around batches that are whole.
+    """(offsets, lengths) for each segment of the BEGIN and COMMIT markers that go into a merged one.
 
-    A batch may end in the next segment. A marker of any other batch would hide events that follow it, in 0.9.0.
+    They stand around whole batches, which may end in the next segment. A marker of any other batch would hide events
+    that follow it, in 0.9.0. And a batch at the very end goes without: 0.9.0 takes sequence numbers from a footer only
+    where the last event ends the frames (segments spec 6.3), and what is sealed whole needs no COMMIT.
     """
     between = [frames_between(segment) for segment in segments]
     starts = np.cumsum([0, *(segment.count for segment in segments)])
@@ -79,6 +81,9 @@ def whole_batch_markers(segments: list[SegmentRows]) -> list[tuple[Any, Any]]:
         begins[:-1] = pairs & (items == counts[:-1]) & (items >= 1) & (items <= MAX_BATCH_RECOVERY_ITEMS)
     whole = begins.copy()
     whole[1:] |= begins[:-1]
+    at = np.flatnonzero(whole)
+    if len(at) and before[at[-1]] == starts[-1]:
+        whole[at[-2:]] = False
     edges = np.cumsum([0, *(len(one.kinds) for one in between)])
     return [
         (one.offsets[whole[low:high]], one.lengths[whole[low:high]])

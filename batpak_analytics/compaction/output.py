@@ -1,10 +1,10 @@
 """The very bytes of the segment that a plan leaves behind, before anything is written.
 
 Header, frames, footer. Frames that stay are copied byte for byte, encrypted ones too. A merge keeps the markers of
-whole batches; a retention and a tombstone leave markers out, as 0.9.0 does (segments spec 2.12). Items of a batch that
-was never committed are left out by all three: 0.9.0's retention would make events of them (engine-read.md T-9), and
-its merge would let them swallow what follows (segments spec, trap 2). Unlike 0.9.0, a footer follows, with the numbers
-that the events have: without it 0.9.0 would count them anew (T-1).
+whole batches, but for one at the very end; a retention and a tombstone leave markers out, as 0.9.0 does (segments spec
+2.12). Items of a batch that was never committed are left out by all three: 0.9.0's retention would make events of them
+(engine-read.md T-9), and its merge would let them swallow what follows (segments spec, trap 2). Unlike 0.9.0, a footer
+follows, with the numbers that the events have: without it 0.9.0 would count them anew (T-1).
 """
 
 from __future__ import annotations

@@ -245,6 +245,48 @@ def test_items_of_a_batch_that_never_was_are_not_raised_from_the_dead(
     assert markers == ([KIND_BATCH_BEGIN, KIND_BATCH_COMMIT] if strategy == "merge" else [])
 
 
+@pytest.mark.parametrize("items", [2, 4])
+def test_a_batch_at_the_very_end_leaves_its_markers_so_that_the_footer_is_believed(tmp_path: Path, items: int) -> None:
+    middle, end = batched(9, 10, 2), batched(99, 20, items)
+    store = write_store(
+        tmp_path / "s",
+        [
+            Segment(1, [make_event(0), *middle, *end[:3]], footer=False),
+            Segment(2, end[3:], footer=False),
+            Segment(3, [make_event(2)], footer=False),
+        ],
+    )
+    plan = bp.open_reader(store).plan_compaction()
+    new = bp.open_reader(performed(plan, store, tmp_path / "new"))
+    output = new.view.segments[0]
+    assert int(output.rows["offset"][-1] + output.rows["length"][-1]) == output.frames_end
+    frames = scan_frames(output.file, output.frames_start, output.frames_end).frames
+    assert frames["kind"].tolist().count(KIND_BATCH_COMMIT) == 1
+    assert rows_of(new)[: items + 3] == [
+        replace(row, sealed=True) for row in rows_of(bp.open_reader(store))[: items + 3]
+    ]
+
+
+class Footed(Segment):
+    """Its footer lists no items of a batch without COMMIT, as a writer leaves them that goes on after a failure."""
+
+    def _rows(self) -> Any:
+        rows, strings = super()._rows()
+        return rows[rows["clock"] < 10], strings
+
+
+def test_items_behind_a_footer_stay_dead_too(tmp_path: Path) -> None:
+    first = Footed(1, [make_event(0), *batched(9, 10, 2, end=False), make_event(1)])
+    store = write_store(
+        tmp_path / "s", [first, Segment(2, [make_event(2)], first_sequence=9), Segment(3, [], first_sequence=10)]
+    )
+    for strategy in ("merge", "retention", "tombstone"):
+        plan = bp.open_reader(store).plan_compaction(strategy, None if strategy == "merge" else keep.newer_than(0))
+        assert plan.summary().uncommitted_left_out == 2
+        new = bp.open_reader(performed(plan, store, tmp_path / strategy))
+        assert [row.clock for row in rows_of(new)] == [0, 1, 2][strategy == "retention" :]
+
+
 def test_a_batch_over_two_segments_is_whole_after_a_merge(tmp_path: Path) -> None:
     whole = batched(9, 10, 4)
     store = write_store(
