@@ -15,7 +15,7 @@ from batpak_analytics.compaction.keep import as_rule
 from batpak_analytics.compaction.numbers import summarised
 from batpak_analytics.compaction.plan import STRATEGIES, CompactionPlan, PlanSource, PlanSummary, Strategy
 from batpak_analytics.compaction.ranges import Ranges
-from batpak_analytics.compaction.rows import EventRows
+from batpak_analytics.compaction.rows import NOBODY, EventRows
 from batpak_analytics.compaction.rules import Rule, rule_text
 from batpak_analytics.compaction.sources import active_id, digest_in, eligible, sources_in
 from batpak_analytics.compaction.states import state_changes
@@ -54,12 +54,15 @@ def plan_compaction(
     )
     if len(segments) < min_segments:
         return plan.but(outcome="skipped")
+    damage = refusals_of(view, segments) if sample is None else ()
+    if damage:
+        return plan.but(outcome="refused", refusals=damage)
     rows = EventRows.of(view)
     if sample is not None and sample < 1:
         return estimated(plan, rows, sample, progress)
     sealed = sealed_rows(rows, segments)
     judging = judging_of(rows, sealed, system=system, progress=progress)
-    struck = np.zeros(rows.count, bool) if rule is None else sealed & ~judging.kept(rule)
+    struck = struck_by(rule, judging, sealed)
     effects = Effects(rows, sealed, struck, strategy, None, judging.unknown, judging.known)
     return _settled(_frozen(plan, segments, effects), segments, effects, projections, keys)
 
@@ -96,8 +99,25 @@ def judging_of(
     return Judging(rows, stays, ~stays, rows.visible & ~exempt, progress)
 
 
+def struck_by(rule: Rule | None, judging: Judging, sealed: Any) -> Any:
+    """The rows of the sealed segments that the rule does not keep.
+
+    Where an event is stored twice, the copy that is not shown shares the fate of the one that is: else dropping that
+    would show the other.
+    """
+    rows = judging.rows
+    if rule is None:
+        return np.zeros(rows.count, bool)
+    kept = judging.kept(rule)
+    twins = rows.twins
+    shown = np.flatnonzero(twins != NOBODY)
+    kept[shown] = kept[twins[shown]]
+    struck: Any = sealed & ~kept
+    return struck
+
+
 def _frozen(plan: CompactionPlan, segments: list[Any], effects: Effects) -> CompactionPlan:
-    """The plan with its sources by content and the struck events of each; refused where something is damaged."""
+    """The plan with its sources by content and the struck events of each."""
     rows = effects.rows
     sources = tuple(
         PlanSource(
@@ -108,8 +128,7 @@ def _frozen(plan: CompactionPlan, segments: list[Any], effects: Effects) -> Comp
     )  # fmt: skip
     opaque = plan.rule is not None and not plan.rule.is_portable
     ids = rows.column("event_id")[effects.struck].tobytes() if opaque else None
-    damage = refusals_of(rows.view, segments)
-    return plan.but(sources=sources, ids=ids, outcome="refused" if damage else "ready", refusals=damage)
+    return plan.but(sources=sources, ids=ids)
 
 
 def _settled(
@@ -119,13 +138,10 @@ def _settled(
     projections: Iterable[Any],
     keys: Callable[[], Iterable[bytes]] | None,
 ) -> CompactionPlan:
-    """The plan with its numbers, unless it is refused."""
-    plan = plan.but(effects=effects, asked=(tuple(projections), keys))
-    if plan.outcome != "ready":
-        return plan
-    if plan.asked[0]:
-        states = state_changes(effects.rows, effects.struck, plan.strategy, plan.asked[0])
-        effects = effects.but(states=states)
+    """The plan with its numbers."""
+    asked = tuple(projections)
+    if asked:
+        effects = effects.but(states=state_changes(effects.rows, effects.struck, plan.strategy, asked))
     numbers = summarised(plan, segments, _masks(effects.rows, segments, effects.struck), effects, keys)
     refusals: tuple[str, ...] = ()
     if numbers.encrypted_unreadable and not plan.tombstone_encrypted:
@@ -133,7 +149,10 @@ def _settled(
             f"{numbers.encrypted_unreadable:,} encrypted events would become unreadable for ever as tombstones, as "
             f"their kind is sealed with them. Keep them, or pass tombstone_encrypted=True.",
         )
-    return plan.but(numbers=numbers, effects=effects, outcome="refused" if refusals else "ready", refusals=refusals)
+    return plan.but(
+        numbers=numbers, effects=effects, outcome="refused" if refusals else "ready", refusals=refusals,
+        asked=(asked, keys),
+    )  # fmt: skip
 
 
 def effects_of(plan: CompactionPlan) -> Effects:
@@ -155,7 +174,7 @@ def planned_instead(plan: CompactionPlan, rule: Rule) -> CompactionPlan:
     judging = judging_of(rows, before.sealed, system=plan.system)
     judging.known.extend(before.judged or ())
     judging.unknown.update(before.unknown)
-    struck = before.sealed & ~judging.kept(rule)
+    struck = struck_by(rule, judging, before.sealed)
     effects = Effects(rows, before.sealed, struck, plan.strategy, None, judging.unknown, judging.known)
     changed = plan.but(rule=rule, keep=rule_text(rule), outcome="ready", refusals=(), numbers=PlanSummary())
     return _settled(_frozen(changed, segments, effects), segments, effects, *(plan.asked or ((), None)))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from batpak_analytics import kernels
+from batpak_analytics.engine.duplicates import event_folds
 from batpak_analytics.format.gather import Form, Job, Part
 from batpak_analytics.format.layout import (
     CATEGORY_EFFECT,
@@ -183,6 +184,25 @@ class EventRows:
             return np.where(at >= 0, shown[at] if len(shown) else NOBODY, NOBODY)
 
         return self._once("cause", find)
+
+    @property
+    def twins(self) -> Any:
+        """For each event that is not shown, the row of the same event that is; `NOBODY` for all others."""
+
+        def find() -> Any:
+            twins = np.full(self.count, NOBODY)
+            unseen = np.flatnonzero(~self.visible)
+            if len(unseen):
+                folds = np.concatenate([event_folds(one.rows) for one in self.segments])
+                shown = np.flatnonzero(self.visible)
+                shown = shown[np.argsort(folds[shown], kind="stable")]
+                at = np.minimum(np.searchsorted(folds[shown], folds[unseen]), max(len(shown) - 1, 0))
+                if len(shown):
+                    same = folds[shown[at]] == folds[unseen]
+                    twins[unseen[same]] = shown[at[same]]
+            return twins
+
+        return self._once("twins", find)
 
     def masks(self, whole: Any) -> list[Any]:
         """A mask over all rows as one for each segment."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -16,6 +16,7 @@ from batpak_analytics.engine.point_read import read_value
 from batpak_analytics.errors import PayloadEncryptedError, PayloadUndecodableError
 from batpak_analytics.format.layout import KIND_TOMBSTONE
 from batpak_analytics.model import EventKind
+from batpak_analytics.payloads.default import default_registry
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,12 +42,12 @@ def state_changes(rows: EventRows, struck: Any, strategy: str, projections: Iter
     touched[entity[struck & rows.visible]] = True
     order = order[touched[entity[order]]]
     edges = [0, *(np.flatnonzero(np.diff(entity[order])) + 1).tolist(), len(order)] if len(order) else [0]
-    asked = [(_name(one), one, _kinds(one), getattr(one, "entity", None)) for one in projections]
+    asked = [_Asked.of(one) for one in projections]
     found: list[StateChange] = []
     for low, high in pairwise(edges):
         mine = order[low:high]
         name = rows.names[int(entity[mine[0]])]
-        wanted = [one for one in asked if one[3] is None or one[3] == name]
+        wanted = [one for one in asked if one.entity is None or one.entity == name]
         if wanted:
             found += _of_entity(rows, mine, struck, strategy, name, wanted)
     found.sort(key=lambda one: one.projection)
@@ -54,20 +55,59 @@ def state_changes(rows: EventRows, struck: Any, strategy: str, projections: Iter
 
 
 def _of_entity(
-    rows: EventRows, mine: Any, struck: Any, strategy: str, entity: str, wanted: list[Any]
+    rows: EventRows, mine: Any, struck: Any, strategy: str, entity: str, wanted: list[_Asked]
 ) -> Iterator[StateChange]:
-    every = frozenset().union(*(kinds for _, _, kinds, _ in wanted if kinds is not None))
     kinds = rows.column("kind")[mine]
-    if all(known is not None for _, _, known, _ in wanted):
-        mine = mine[np.isin(kinds, list(every))]
+    if all(one.kinds is not None for one in wanted):
+        mine = mine[np.isin(kinds, sorted(frozenset().union(*(one.kinds or () for one in wanted))))]
     if not struck[mine].any():
         return
     events = list(_events(rows, mine))
-    for name, projection, known, _ in wanted:
-        before = _fold(projection, known, (event for event, _ in events))
-        after = _fold(projection, known, _after(events, struck, strategy))
+    for one in wanted:
+        before = one.fold(event for event, _ in events)
+        after = one.fold(_after(events, struck, strategy))
         if not same(before, after):
-            yield StateChange(name, entity, before, after)
+            yield StateChange(one.name, entity, before, after)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A projection with what it wants: kinds (None for all), the class of the payload of some, one entity or all."""
+
+    name: str
+    projection: Any
+    kinds: frozenset[int] | None
+    types: Mapping[int, type]
+    entity: str | None
+
+    @classmethod
+    def of(cls, given: Any) -> _Asked:
+        if not callable(getattr(given, "initial", None)) or not callable(getattr(given, "apply", None)):
+            raise TypeError(f"{given!r:.60} is no projection: it needs initial() and apply(state, event).")
+        named, types, kinds = getattr(given, "kinds", None), {}, set()
+        if named is not None:
+            alone = isinstance(named, type) or hasattr(named, "__index__") or hasattr(named, "kinds")
+            for one in (named,) if alone else named:
+                if isinstance(one, type):
+                    kind = int((getattr(given, "registry", None) or default_registry).kind_of(one))
+                    types[kind] = one
+                    kinds.add(kind)
+                else:
+                    kinds.update(one.kinds() if hasattr(one, "kinds") else (one.__index__(),))
+        name = type(given).__qualname__
+        return cls(name, given, frozenset(kinds) or None, types, getattr(given, "entity", None))
+
+    def fold(self, events: Iterable[Any]) -> Any:
+        """The state after these events."""
+        state = self.projection.initial()
+        for event in events:
+            if self.kinds is not None and event.kind not in self.kinds:
+                continue
+            kind = self.types.get(int(event.kind))
+            if kind is not None:
+                event = replace(event, payload=event.decode(kind, getattr(self.projection, "registry", None)))
+            state = self.projection.apply(state, event)
+        return state
 
 
 def _events(rows: EventRows, mine: Any) -> Iterator[tuple[Any, int]]:
@@ -86,30 +126,6 @@ def _after(events: list[tuple[Any, int]], struck: Any, strategy: str) -> Iterato
             yield event
         elif strategy == "tombstone":
             yield replace(event, kind=EventKind(KIND_TOMBSTONE))
-
-
-def _fold(projection: Any, kinds: frozenset[int] | None, events: Iterable[Any]) -> Any:
-    state = projection.initial()
-    for event in events:
-        if kinds is None or event.kind in kinds:
-            state = projection.apply(state, event)
-    return state
-
-
-def _kinds(projection: Any) -> frozenset[int] | None:
-    given = getattr(projection, "kinds", None)
-    if given is None:
-        return None
-    kinds: set[int] = set()
-    for one in (given,) if hasattr(given, "__index__") or hasattr(given, "kinds") else given:
-        kinds.update(one.kinds() if hasattr(one, "kinds") else (one.__index__(),))
-    return frozenset(kinds) or None
-
-
-def _name(projection: Any) -> str:
-    if not callable(getattr(projection, "initial", None)) or not callable(getattr(projection, "apply", None)):
-        raise TypeError(f"{projection!r:.60} is no projection: it needs initial() and apply(state, event).")
-    return type(projection).__qualname__
 
 
 def same(before: Any, after: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +196,44 @@ def test_a_projection_of_one_entity_is_folded_for_that_one_alone(written: Path) 
     assert {one.entity for one in plan.effects.states} <= {"order:1"}
     with pytest.raises(TypeError, match="is no projection"):
         bp.open_reader(written).plan_compaction("retention", keep.kinds(), projections=[7])
+
+
+def test_a_projection_of_a_registered_class_gets_its_instances(tmp_path: Path) -> None:
+    registry = bp.PayloadRegistry()
+
+    @registry.event_payload(category=1, type_id=1)
+    @dataclass
+    class Paid:
+        cents: int
+
+    class Sum:
+        kinds = Paid
+
+        def __init__(self) -> None:
+            self.registry = registry
+
+        def initial(self) -> int:
+            return 0
+
+        def apply(self, state: int, event: Any) -> int:
+            assert isinstance(event.payload, Paid)
+            return state + event.payload.cents
+
+    for cents in (5, 0, 7):
+        with bp.Store.open(tmp_path / "s", config=bp.StoreConfig(payloads=registry)) as store:
+            store.append_typed("order:1", "shop", Paid(cents))
+    plan = bp.open_reader(tmp_path / "s").plan_compaction("retention", keep.last_n_per_entity(2), projections=[Sum()])
+    assert [(one.before, one.after) for one in plan.effects.states] == [(12, 7)]
+
+
+def test_the_second_copy_of_an_event_does_not_come_to_light_where_the_first_goes(tmp_path: Path) -> None:
+    first = Segment(1, [make_event(n) for n in range(3)])
+    again = Segment(2, [make_event(n) for n in range(3)], first_sequence=3)
+    store = write_store(tmp_path / "s", [first, again, Segment(3, [make_event(9)], first_sequence=6)])
+    plan = bp.open_reader(store).plan_compaction("retention", lambda event: event.global_sequence < 3)
+    assert plan.summary().events_dropped == 6
+    new = bp.open_reader(performed(plan, store, tmp_path / "new"))
+    assert [row.clock for row in rows_of(new)] == [9]
 
 
 def test_keys_of_dropped_events_stay_and_are_counted(tmp_path: Path) -> None:
