@@ -34,6 +34,8 @@ class Between(NamedTuple):
 def frames_between(segment: SegmentRows) -> Between:
     """Every frame of the segment that its rows do not name. Cost: nothing where rows stand back to back."""
     lows, highs = _gaps(segment)
+    if not len(lows):
+        return _NOTHING
     offsets, lengths, unread = [np.empty(0, np.uint64)], [np.empty(0, np.uint32)], 0
     for low, high in zip(lows.tolist(), highs.tolist(), strict=True):
         found, sizes, stop, _ = kernels.walk_frames(segment.window(low, high), 0, high - low)
@@ -47,6 +49,12 @@ def frames_between(segment: SegmentRows) -> Between:
     places, sizes, frames = places[sound], sizes[sound], frames[sound]
     before = np.searchsorted(segment.rows["offset"], places)
     return Between(places, sizes, frames["kind"].copy(), frames["payload_size"].copy(), before, unread)
+
+
+_NOTHING = Between(
+    np.empty(0, np.uint64), np.empty(0, np.uint32), np.empty(0, np.uint16), np.empty(0, np.uint32),
+    np.empty(0, np.int64), 0,
+)  # fmt: skip
 
 
 def _gaps(segment: SegmentRows) -> tuple[Any, Any]:

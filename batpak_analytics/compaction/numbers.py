@@ -77,4 +77,6 @@ def _keys(view: Any) -> list[bytes]:
 def _uncommitted(segment: Any) -> int:
     """Items of batches that were never committed."""
     kinds = frames_between(segment).kinds
+    if not len(kinds):
+        return 0
     return int((~np.isin(kinds, sorted(MARKER_KINDS))).sum())

@@ -389,6 +389,15 @@ def test_suggestions_have_the_effect_and_the_price_that_they_name(store: Path) -
         assert f"{one.events:+,} events" in repr(one)
 
 
+def test_a_loaded_plan_suggests_the_same(store: Path, tmp_path: Path) -> None:
+    reader = bp.open_reader(store)
+    plan = reader.plan_compaction("retention", keep.kinds(0x1001))
+    loaded = CompactionPlan.load(plan.save(tmp_path / "plan.json")).on(reader)
+    assert [(one.rule, one.plan) for one in loaded.suggestions()] == [
+        (one.rule, one.plan) for one in plan.suggestions()
+    ]
+
+
 def test_suggestions_ask_a_function_nothing_twice(store: Path) -> None:
     asked: list[bytes] = []
     reader = bp.open_reader(store)
