@@ -218,6 +218,15 @@ class CompactionPlan:
         """
         return self._frame("segments_frame")
 
+    def states(self) -> pd.DataFrame:
+        """Every state that would be another, those whose number moves farthest first.
+
+        Columns: `projection` and `entity` (category), `before` and `after` (the states themselves) and `delta`
+        (Float64, for states that are numbers). Raises `CompactionPlanError` for a plan that was made without
+        `projections=`, for an estimate, and for a plan that was loaded.
+        """
+        return self._frame("states_frame")
+
     def suggestions(self) -> list[Suggestion]:
         """What could be kept besides, each with the rule, the plan that it makes, and its price.
 

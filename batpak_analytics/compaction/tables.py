@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from batpak_analytics.compaction.effects import Effects
 from batpak_analytics.compaction.markers import frames_between
 from batpak_analytics.compaction.plan import CompactionPlan
 from batpak_analytics.compaction.rows import NOBODY, EventRows
+from batpak_analytics.errors import CompactionPlanError
 from batpak_analytics.format.layout import I64_MAX, MARKER_KINDS
 from batpak_analytics.frames.pandas import table_to_frame
 
@@ -129,6 +131,30 @@ def segments_frame(plan: CompactionPlan, effects: Effects) -> pd.DataFrame:
         ]
     )  # fmt: skip
     return _framed(plan, pa.Table.from_pylist(found, schema))
+
+
+def states_frame(plan: CompactionPlan, effects: Effects) -> pd.DataFrame:
+    """What `CompactionPlan.states` gives."""
+    if effects.states is None:
+        raise CompactionPlanError("This plan was made without projections. Plan again with projections=[...].")
+    changed = effects.states
+    deltas = [_delta(one.before, one.after) for one in changed]
+    order = sorted(range(len(changed)), key=lambda at: -abs(deltas[at] or 0))
+    columns = {
+        name: pd.Series([getattr(changed[at], name) for at in order], dtype="object")
+        for name in ("projection", "entity", "before", "after")
+    }
+    frame = pd.DataFrame(columns)
+    frame["delta"] = pd.array([deltas[at] for at in order], dtype="Float64")
+    for name in ("projection", "entity"):
+        frame[name] = frame[name].astype("category")
+    return frame
+
+
+def _delta(before: Any, after: Any) -> float | None:
+    """How far a number moved; None for what is no number."""
+    numbers = all(isinstance(one, int | float | Decimal) and not isinstance(one, bool) for one in (before, after))
+    return float(after - before) if numbers and type(before) is type(after) else None
 
 
 FINDINGS: dict[str, tuple[str, str]] = {

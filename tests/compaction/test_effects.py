@@ -175,6 +175,12 @@ def test_states_change_where_folding_the_output_gives_others(
                 changed.add((type(one).__name__, entity))
     assert plan.summary().states_changed == len(changed)
     assert {(one.projection, one.entity) for one in plan.effects.states} == changed
+    states = plan.states()
+    assert {(row.projection, row.entity) for row in states.itertuples()} == changed
+    assert states["delta"].abs().dropna().is_monotonic_decreasing
+    for row in states.to_dict("records"):
+        assert row["before"] != row["after"]
+        assert row["before"] == folded(reader, Total() if row["projection"] == "Total" else Seen(), row["entity"])
     found = plan.findings()
     assert sorted(found[found["rule"] == "state-changed"]["entity"]) == sorted(entity for _, entity in changed)
     assert plan.entities()["states_changed"].sum() == len(changed)
@@ -194,6 +200,8 @@ def test_a_projection_of_one_entity_is_folded_for_that_one_alone(written: Path) 
 
     plan = bp.open_reader(written).plan_compaction("retention", keep.kinds(), projections=[One()])
     assert {one.entity for one in plan.effects.states} <= {"order:1"}
+    with pytest.raises(bp.CompactionPlanError, match="without projections"):
+        bp.open_reader(written).plan_compaction("retention", keep.kinds()).states()
     with pytest.raises(TypeError, match="is no projection"):
         bp.open_reader(written).plan_compaction("retention", keep.kinds(), projections=[7])
 
