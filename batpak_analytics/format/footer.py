@@ -138,9 +138,15 @@ def untrusted_entries(buf: Any) -> Entries | None:
 
 def encode_footer(entries: Entries, strings: Sequence[str], frames_end: int) -> bytes:
     """The footer to append at ``frames_end``, as batpak writes it in one call on sealing."""
+    return b"".join(footer_pieces(entries, strings, frames_end))
+
+
+def footer_pieces(
+    entries: Entries, strings: Sequence[str], frames_end: int
+) -> tuple[bytes, memoryview, bytes]:  # fmt: skip
+    """`encode_footer` in pieces that follow one another; the rows may be many megabytes, and are not copied."""
     if entries.dtype != layout.FOOTER_DTYPE:
         raise TypeError(f"Rows have dtype {entries.dtype}. Pass an array of layout.FOOTER_DTYPE.")
     table, rows = codec.pack_array([codec.pack_str(text) for text in strings]), np.ascontiguousarray(entries).view("u1")
     crc = layout.FOOTER_CRC.pack(crc32(rows, crc32(table)))
-    # The rows may be many megabytes, which are copied once.
-    return b"".join([table, rows.data, crc, layout.FOOTER_TRAILER.pack(frames_end, len(entries), layout.FOOTER_MAGIC)])
+    return table, rows.data, crc + layout.FOOTER_TRAILER.pack(frames_end, len(entries), layout.FOOTER_MAGIC)

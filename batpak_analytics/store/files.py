@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from batpak_analytics.errors import StoreLockedError
@@ -14,6 +14,10 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
 _CLOSE_ON_EXEC = getattr(os, "O_CLOEXEC", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _FILE_MODE = 0o666
+
+WRITE_BYTES = 1 << 20
+"""Given to the system at a time. From 2 MB on, Linux takes its largest pages for them, which a virtual machine often
+has to ask its host for anew: writing a table took several times as long."""
 
 Buffer = bytes | bytearray | memoryview
 
@@ -106,7 +110,15 @@ def write_all(files: Files, descriptor: int, data: Buffer) -> None:
     """Append all of `data`, however little the system takes at a time."""
     view = memoryview(data)
     while view:
-        view = view[files.write(descriptor, view) :]
+        view = view[files.write(descriptor, view[:WRITE_BYTES]) :]
+
+
+def write_pieces(files: Files, descriptor: int, pieces: Sequence[Buffer]) -> int:
+    """Append the pieces one behind the other, small ones at once; large ones are not copied for it. Their size."""
+    size = sum(map(len, pieces))
+    for piece in pieces if size > WRITE_BYTES else [b"".join(pieces)]:
+        write_all(files, descriptor, piece)
+    return size
 
 
 def replace_file(files: Files, path: Path, pieces: Iterable[bytes]) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from batpak_analytics.format import layout
-from batpak_analytics.format.footer import encode_footer
+from batpak_analytics.format.footer import footer_pieces
 from batpak_analytics.format.segment import canonical_name, encode_segment_header
-from batpak_analytics.store.files import Buffer, Files, write_all
+from batpak_analytics.store.files import Buffer, Files, write_all, write_pieces
 from batpak_analytics.store.footer_rows import FooterRows
 
 
@@ -66,7 +66,8 @@ class ActiveSegment:
     def seal(self) -> None:
         """Sync the frames, then write the footer and sync that: a footer on disk proves the frames are."""
         self.sync()
-        self.write(encode_footer(self.rows, list(self.strings), self.size))
+        pieces = footer_pieces(self.rows, list(self.strings), self.size)
+        self.size += write_pieces(self._files, self._descriptor, pieces)
         self.sync()
 
     def close(self) -> None:

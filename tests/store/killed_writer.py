@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import sys
 
+import pyarrow as pa
+
 import batpak_analytics as bp
 
 
@@ -16,16 +18,24 @@ def main() -> None:
     store = bp.Store.open(path, config=config)
     number = 0
     while True:
-        if chance.random() < 0.4:
+        if chance.random() < 0.2:
+            count = chance.randrange(1, 12)
+            table = pa.table(
+                {"e": [f"order:{n % 3}" for n in range(count)], "run": [seed] * count, "number": [number] * count,
+                 "of": [count] * count}
+            )  # fmt: skip
+            done = store.append_frame(table, entity="e", scope="shop", kind=0x1001)
+            events = done.event_ids.to_pylist()
+        elif chance.random() < 0.4:
             count = chance.randrange(1, 6)
             payload = {"run": seed, "number": number, "of": count}
             items = [bp.BatchItem(f"order:{n % 3}", "shop", 0x1001, payload) for n in range(count)]
-            receipts = store.append_batch(items)
+            events = [one.event_id for one in store.append_batch(items)]
         else:
             payload = {"run": seed, "number": number, "of": 1}
-            receipts = [store.append(f"order:{number % 3}", "shop", 0x1001, payload)]
-        for one in receipts:
-            print(one.event_id.hex())
+            events = [store.append(f"order:{number % 3}", "shop", 0x1001, payload).event_id]
+        for event in events:
+            print(event.hex())
         sys.stdout.flush()
         number += 1
 

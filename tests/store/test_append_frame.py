@@ -22,7 +22,7 @@ import batpak_analytics as bp
 from batpak_analytics.arrow.schema import ID
 from batpak_analytics.engine.filesystem import DescriptorCache
 from batpak_analytics.engine.view import build_view
-from batpak_analytics.store.files import Files
+from batpak_analytics.store.files import WRITE_BYTES, Files
 
 KIND = 0x1001
 
@@ -461,6 +461,34 @@ class FailingSync(Files):
         super().sync(descriptor)
 
 
+def test_batches_that_are_written_in_parts_are_whole_or_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever write fails after the open: of a part of a batch, of the closing event, of a part of the footer."""
+    monkeypatch.setattr("batpak_analytics.store.files.WRITE_BYTES", 700)
+    table = pa.table({"e": [f"e:{n % 3}" for n in range(12)], "n": range(12)})
+    told, files, at = set(), FailingSync("write", 0), 0
+    while files.at <= 0:  # until one more write than there are would have to fail
+        at += 1
+        path, files = tmp_path / str(at), FailingSync("write", 0)
+        try:
+            with bp.Store.open(path, files=files) as store:
+                files.at = at
+                done = store.append_frame(table, entity="e", scope="s", kind=KIND, batch_rows=4).rows
+        except bp.AppendFrameError as error:
+            done = error.appended.rows
+        except bp.WriteFailedError:
+            assert done == 12
+        told.add(done)
+        assert [row["payload"] for row in stored(path)] == [f'{{"n":{n}}}' for n in range(done)]
+        with bp.Store.open(path) as store:
+            store.append_frame(table.slice(done), entity="e", scope="s", kind=KIND)
+        assert [row["payload"] for row in stored(path)] == [f'{{"n":{n}}}' for n in range(12)]
+        assert not [one for one in bp.open_reader(path).check() if one.severity != "info"]
+    assert told == {0, 4, 8, 12}
+    assert at > 16
+
+
 @pytest.mark.parametrize("what", ["write", "sync"])
 @pytest.mark.parametrize("at", range(3, 8))
 def test_a_full_disk_says_which_rows_are_on_it(tmp_path: Path, what: str, at: int) -> None:
@@ -477,6 +505,28 @@ def test_a_full_disk_says_which_rows_are_on_it(tmp_path: Path, what: str, at: in
         store.append_frame(table.slice(kept.rows), entity="e", scope="s", kind=KIND)
     assert [row["payload"] for row in stored(tmp_path)] == [f'{{"n":{n}}}' for n in range(100)]
     assert not [one for one in bp.open_reader(tmp_path).check() if one.severity != "info"]
+
+
+class Measuring(Files):
+    """The real files, and the greatest size that was given to a write."""
+
+    most = 0
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        self.most = max(self.most, len(data))
+        return super().write(descriptor, data)
+
+
+def test_no_write_is_so_large_that_the_system_takes_its_largest_pages(tmp_path: Path) -> None:
+    """Frames and footers of many megabytes: where such pages are dear, writing takes several times as long."""
+    files = Measuring()
+    with bp.Store.open(tmp_path, files=files) as store:
+        store.append_frame(pa.table({"n": range(16_000)}), entity=bp.literal("e"), scope="s", kind=KIND)
+        assert files.most == WRITE_BYTES
+    assert len((tmp_path / "000001.fbat").read_bytes()) > 8 * WRITE_BYTES
+    assert files.most == WRITE_BYTES < 2 << 20
+    assert bp.scan_batpak(tmp_path).count() == 16_000
+    assert not bp.open_reader(tmp_path).check()
 
 
 class Interrupted(Files):
@@ -499,6 +549,24 @@ class Interrupted(Files):
         super().sync(descriptor)
         if self._meet("sync"):
             raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("at", range(1, 13))
+def test_a_table_interrupted_in_any_part_of_a_batch_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    monkeypatch.setattr("batpak_analytics.store.files.WRITE_BYTES", 700)
+    table = pa.table({"e": [f"e:{n % 3}" for n in range(12)], "n": range(12)})
+    files = Interrupted("write", 0)
+    with bp.Store.open(tmp_path, files=files) as store:
+        files.at = at
+        with pytest.raises(KeyboardInterrupt):
+            store.append_frame(table, entity="e", scope="s", kind=KIND, batch_rows=4)
+        done = store.last_sequence or 0
+        assert done % 4 == 0
+        store.append_frame(table.slice(done), entity="e", scope="s", kind=KIND)
+    assert [row["payload"] for row in stored(tmp_path)] == [f'{{"n":{n}}}' for n in range(12)]
+    assert not bp.open_reader(tmp_path).check()
 
 
 @pytest.mark.parametrize("what", ["write", "sync"])

@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -19,6 +20,7 @@ from tests.store.power import Power
 from tests.store.test_power_cut import die
 
 KIND = 0x1001
+FRAME = pa.schema({"e": pa.string(), "n": pa.int64()})
 entities = st.sampled_from(["order:1", "order:2", "user"])
 lanes = st.sampled_from([0, 0, 5])
 keys = st.none() | st.integers(1, 6)
@@ -87,6 +89,14 @@ class StoreMachine(RuleBasedStateMachine):
         assert all(one.durable for one in receipts)
         for item, receipt in zip(items, receipts, strict=True):
             self._add(*item, receipt)
+
+    @rule(items=st.lists(st.tuples(entities, numbers), max_size=5), batch_rows=st.integers(1, 5))
+    def append_frame(self, items: list[tuple[str, int]], batch_rows: int) -> None:
+        table = pa.table({"e": [entity for entity, _ in items], "n": pa.array([n for _, n in items], pa.int64())})
+        done = self.store.append_frame(table.cast(FRAME), entity="e", scope="s", kind=KIND, batch_rows=batch_rows)
+        sequences = [one for first, last in done.ranges for one in range(first, last + 1)]
+        for (entity, number), sequence in zip(items, sequences, strict=True):
+            self.events.append(Known(entity, 0, number, self._next_clock(entity, 0), sequence))
 
     @rule(items=st.lists(st.tuples(entities, lanes, numbers), min_size=1, max_size=4), keep=st.booleans())
     def fence(self, items: list[tuple[str, int, int]], keep: bool) -> None:

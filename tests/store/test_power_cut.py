@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import batpak_analytics as bp
@@ -114,8 +115,8 @@ class History:
     def run(self, steps: int) -> Promises:
         """So many things, and a close."""
         actions: list[Callable[[], None]] = [
-            self.append, self.append, self.append, self.append_batch, self.fence, self.store_sync, self.reopen,
-            self.close_in_fence, self.crash,
+            self.append, self.append, self.append, self.append_batch, self.append_table, self.fence, self.store_sync,
+            self.reopen, self.close_in_fence, self.crash,
         ]  # fmt: skip
         for _ in range(steps):
             self.chance.choice(actions)()
@@ -141,6 +142,24 @@ class History:
         assert all(one.durable for one in receipts)
         self.promises.appended(*receipts)
         self.promises.batches.append([one.event_id for one in receipts])
+
+    def append_table(self) -> None:
+        """Whose batches are durable one by one: each is a promise as soon as it was told of."""
+        size = self.chance.choice([1, 700, 3_000])
+        table = pa.table({"e": [f"order:{self.chance.randrange(3)}" for _ in range(5)], "text": ["x" * size] * 5})
+        told = []
+        done = self.store.append_frame(
+            table, entity="e", scope="s", kind=KIND, batch_rows=2,
+            progress=lambda rows, _: told.append((rows, len(self.files.states) - 1)),
+        )  # fmt: skip
+        ids = done.event_ids.to_pylist()
+        sequences = [one for first, last in done.ranges for one in range(first, last + 1)]
+        self.promises.places.update(zip(ids, sequences, strict=True))
+        for (rows, state), (first, last) in zip(told, done.ranges, strict=True):
+            batch = ids[rows - (last - first + 1) : rows]
+            self.promises.batches.append(batch)
+            for event in batch:
+                self.promises.said[event] = [(state, SHOWN)]
 
     def submit(self, fence: bp.Fence) -> list[bytes]:
         one = fence.submit(**self.item())
@@ -190,6 +209,13 @@ def cuts(files: Power, chance: random.Random, count: int) -> list[int]:
     """States in which the power may fail, those in which that makes a difference before all."""
     open_ones = [number for number, state in enumerate(files.states) if not state.is_settled()]
     return [chance.choice(open_ones) for _ in range(count)]
+
+
+@pytest.fixture(autouse=True)
+def in_parts(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Every other history writes its batches and footers in parts."""
+    if "seed" in request.fixturenames and request.getfixturevalue("seed") % 2:
+        monkeypatch.setattr("batpak_analytics.store.files.WRITE_BYTES", 500)
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + 5))
