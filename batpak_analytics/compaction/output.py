@@ -23,7 +23,7 @@ from batpak_analytics.compaction.tombstone import tombstone_lengths, tombstones
 from batpak_analytics.engine.view import SegmentRows, View
 from batpak_analytics.errors import CompactionPlanError
 from batpak_analytics.format.codec import pack_array, pack_str
-from batpak_analytics.format.footer import encode_footer
+from batpak_analytics.format.footer import footer_pieces
 from batpak_analytics.format.layout import (
     CATEGORY_EFFECT,
     CATEGORY_SYSTEM,
@@ -127,8 +127,8 @@ class OutputLayout:
         entries = FOOTER_ENTRY_SIZE * sum(part.events for part in self.parts)
         return self.frames_end + table + entries + FOOTER_CRC_SIZE + FOOTER_TRAILER_SIZE
 
-    def pieces(self, created_ns: int) -> Iterator[bytes]:
-        """The bytes of the file, in pieces of at most 8 MiB or one frame, then the footer in one; `created_ns` is the
+    def pieces(self, created_ns: int) -> Iterator[bytes | memoryview]:
+        """The bytes of the file, in pieces of at most 8 MiB or one frame, then those of the footer; `created_ns` is the
         time in its header.
         """
         if created_ns < FIRST_CREATED_NS:
@@ -137,7 +137,7 @@ class OutputLayout:
         for part in self.parts:
             yield from _frames(part)
         if self.footer:
-            yield encode_footer(self.rows, self.strings, self.frames_end)
+            yield from footer_pieces(self.rows, self.strings, self.frames_end)
 
 
 def layout_of(plan: CompactionPlan, view: View) -> OutputLayout:
