@@ -9,17 +9,18 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from batpak_analytics.arrow.criteria import Criteria
-from batpak_analytics.arrow.filters import Filters, parse_filters
+from batpak_analytics.arrow.filters import Filters, TupleFilters, parse_filters
 from batpak_analytics.arrow.scan import Scan
-from batpak_analytics.arrow.schema import Tier
+from batpak_analytics.arrow.schema import DISPOSITIONS, Tier
 from batpak_analytics.arrow.selection import select
 from batpak_analytics.compaction.rows import EventRows
 from batpak_analytics.engine.ids import Place
 from batpak_analytics.engine.numbering import Run
 from batpak_analytics.engine.point_read import read_value
-from batpak_analytics.errors import CorruptError, PayloadEncryptedError, PayloadUndecodableError
+from batpak_analytics.errors import CorruptError, PayloadEncryptedError, PayloadUndecodableError, UnknownColumnError
 from batpak_analytics.format.sidecars.visibility import HiddenRanges
 
 SEALED, NO_READING = "encrypted", "undecodable"
@@ -29,25 +30,25 @@ STEP = 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Shown:
-    """The numbering of one segment, of which nothing is hidden."""
+    """The numbering of some rows of a segment, of which none is hidden."""
 
-    numbering: Any
-    position: int
+    segment: Any
+    rows: Any
 
     def sequence(self, _: int) -> Any:
-        return self.numbering.sequence(self.position)
+        return self.segment.sequence[self.rows]
 
     def source(self, _: int) -> Any:
-        return self.numbering.source(self.position)
+        return self.segment.source[self.rows]
 
     def hides(self, _: int) -> bool:
         return False
 
     def excluded(self, _: int) -> Any:
-        return np.broadcast_to(False, len(self.numbering.sequence(self.position)))
+        return np.broadcast_to(False, len(self.segment.rows[self.rows]))
 
     def frame_bytes(self, _: int) -> int:
-        return int(self.numbering.frame_bytes(self.position))
+        return int(self.segment.rows["length"][self.rows].sum(dtype=np.uint64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,17 +62,18 @@ class _FileOrder:
         return self.whole.settle()
 
 
-def _shown_view(view: Any, positions: list[int]) -> Any:
-    """These segments of a view with all their events, hidden ones too, in the order of the files."""
-    segments = tuple(
-        replace(one, numbering=_Shown(one.numbering, one.position), position=0)
-        for one in (view.segments[at] for at in positions)
-    )
+def _shown_view(rows: EventRows, asked: Any = None) -> Any:
+    """The asked rows of a view (None: all), hidden ones too, in the order of the files."""
+    view, segments = rows.view, []
+    masks = rows.masks(asked) if asked is not None else [None] * len(rows.segments)
+    for segment, mask in zip(rows.segments, masks, strict=True):
+        here = slice(None) if mask is None or bool(mask.all()) else np.flatnonzero(mask)
+        if mask is None or mask.any():
+            segments.append(replace(segment, rows=segment.rows[here], numbering=_Shown(segment, here), position=0))
     runs = tuple(Run(at, 0, one.count) for at, one in enumerate(segments) if one.count)
-    shown = HiddenRanges((), {})
     return replace(
-        view, stretches=segments, numbering=_FileOrder(view.numbering, runs), hidden=shown, cache={},
-        lock=threading.RLock(),
+        view, stretches=tuple(segments), numbering=_FileOrder(view.numbering, runs), hidden=HiddenRanges((), {}),
+        cache={}, lock=threading.RLock(),
     )  # fmt: skip
 
 
@@ -84,20 +86,33 @@ def judged_by_filter(rows: EventRows, asked: Any, filters: Any) -> tuple[Any, di
     if parsed.tier == Tier.INDEX:
         return possible, {}
     asked = asked & possible
-    positions = [at for at, mask in enumerate(rows.masks(asked)) if mask.any()]
-    view = _shown_view(rows.view, positions)
-    passed = _scanned(rows, view, filters) & asked
-    if parsed.tier != Tier.PAYLOAD:
-        return passed, {}
-    why = {name: _scanned(rows, view, [("disposition", "in", names)]) & asked for name, names in _REASONS.items()}
-    return passed, {name: mask for name, mask in why.items() if mask.any()}
+    unsure = parsed.tier == Tier.PAYLOAD
+    wanted = _or_without_reading(parsed, filters) if unsure else filters
+    try:
+        found = _scanned(rows, _shown_view(rows, asked), wanted, dispositions=unsure)
+    except UnknownColumnError:  # of these events; others may have the field
+        found = np.where(asked, _scanned(rows, _shown_view(rows), wanted, dispositions=unsure), FAILED)
+    why = {name: np.isin(found, codes) for name, codes in _REASONS.items()}
+    return found == PASSED, {name: mask for name, mask in why.items() if mask.any()}
 
 
-_REASONS = {SEALED: ["encrypted", "shredded"], NO_READING: ["undecodable"]}
+FAILED, PASSED = -1, DISPOSITIONS.index("present")
+_REASONS = {
+    SEALED: [DISPOSITIONS.index(one) for one in ("encrypted", "shredded")],
+    NO_READING: [DISPOSITIONS.index("undecodable")],
+}
+
+
+def _or_without_reading(parsed: Filters, filters: Any) -> Any:
+    """The filter, passed as well by every event whose payload has no reading: one scan finds both."""
+    if not isinstance(parsed, TupleFilters):
+        return filters | (pc.field("disposition") != "present")
+    groups = [[(one.column, one.operator, one.value) for one in group] for group in parsed.groups]
+    return [*groups, [("disposition", "!=", "present")]]
 
 
 def _by_index(rows: EventRows, filters: Filters) -> Any:
-    view = _shown_view(rows.view, list(range(len(rows.segments))))
+    view = _shown_view(rows)
     masks = select(view, EVERYTHING, filters).masks
     passed = np.ones(rows.count, bool)
     for at, mask in enumerate(masks):
@@ -106,20 +121,29 @@ def _by_index(rows: EventRows, filters: Filters) -> Any:
     return passed
 
 
-def _scanned(rows: EventRows, view: Any, filters: Any) -> Any:
-    """Which rows a scan of the view gives."""
-    scan = Scan(view, filters=filters, columns=["segment_id", "offset"], payload=None, system=True)
+def _scanned(rows: EventRows, view: Any, filters: Any, *, dispositions: bool) -> Any:
+    """`FAILED` for the rows that a scan of the view does not give, `PASSED` for those that it does.
+
+    With `dispositions`, what the disposition of each is, as a place in `DISPOSITIONS`.
+    """
+    names = ["segment_id", "offset", *(["disposition"] if dispositions else [])]
+    scan = Scan(view, filters=filters, columns=names, payload=None, system=True)
     starts = {one.segment_id: int(rows.starts[at]) for at, one in enumerate(rows.segments)}
     by_id = {one.segment_id: one for one in rows.segments}
-    passed = np.zeros(rows.count, bool)
+    found = np.full(rows.count, FAILED, np.int8)
     for batch in scan.to_batches():
         ids, offsets = batch.column("segment_id").to_numpy(), batch.column("offset").to_numpy()
+        codes = np.full(len(ids), PASSED, np.int8)
+        if dispositions:
+            texts = batch.column("disposition")
+            table = np.array([DISPOSITIONS.index(text) for text in texts.dictionary.to_pylist()], np.int8)
+            codes = table[texts.indices.to_numpy()]
         edges = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
         for low, high in pairwise(edges):
             segment = int(ids[low])
             at = np.searchsorted(by_id[segment].rows["offset"], offsets[low:high])
-            passed[starts[segment] + at] = True
-    return passed
+            found[starts[segment] + at] = codes[low:high]
+    return found
 
 
 def judged_by_function(

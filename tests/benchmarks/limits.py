@@ -34,6 +34,9 @@ LIMITS = (
     Limit("causal-nodes", "reference-read-only", 1 / 8, "the reference"),
     Limit("chains", "reference-read-only-open", 1 / 5, "the reference's open"),
     Limit("verify", "reference-verify", 1 / 4, "the reference's `verify_chain`"),
+    Limit("plan-retention", "plan-scan", 4, "the scan"),
+    Limit("plan-again", "plan-scan", 1, "the scan"),
+    Limit("plan-estimate-again", "plan-scan", 1 / 4, "the scan"),
     Limit("many-segments", "one-segment", 3, "one segment"),
 )
 

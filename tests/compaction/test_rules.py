@@ -192,6 +192,16 @@ def test_a_sealed_payload_is_never_taken_for_one_that_fails_the_rule(fixture_sto
     assert not set(asked) & set(sealed)
 
 
+def test_a_field_that_only_untouched_events_have_is_no_unknown_column(tmp_path: Path) -> None:
+    for payload in ({"a": 1}, {"a": 2}, {"b": 1}):
+        with bp.Store.open(tmp_path / "s") as store:
+            store.append("order:1", "shop", 0x1001, payload)
+    reader = bp.open_reader(tmp_path / "s")
+    assert reader.plan_compaction("retention", [("payload.b", "=", 1)]).numbers.events_dropped == 2
+    with pytest.raises(bp.UnknownColumnError):
+        reader.plan_compaction("retention", [("payload.c", "=", 1)])
+
+
 def test_an_index_rule_judges_sealed_events_as_any_other(fixture_stores: Path) -> None:
     plan = bp.open_reader(fixture_stores / "encrypted").plan_compaction("retention", [("entity", "!=", "order:2")])
     assert plan.numbers.events_dropped == 5
