@@ -385,6 +385,16 @@ def test_a_kind_that_a_footer_cannot_hold_costs_the_footer_and_the_numbers_are_t
     assert kept.summary().sequences_renumbered == 3
 
 
+def test_tombstones_can_be_dropped_for_good(fixture_stores: Path, tmp_path: Path) -> None:
+    store = fixture_stores / "tombstone"
+    reader = bp.open_reader(store)
+    plan = reader.plan_compaction("retention", ~keep.kinds(0x0FFE), min_segments=1, system=True)
+    marked = [row for row in rows_of(reader) if row.sealed and row.kind == 0x0FFE]
+    assert marked
+    assert plan.summary().events_dropped == len(marked)
+    assert not reader.plan_compaction("retention", ~keep.kinds(0x0FFE), min_segments=1).summary().events_dropped
+
+
 def test_the_stores_own_events_stay_unless_asked_for(tmp_path: Path) -> None:
     """Trap T-33."""
     for _ in range(3):

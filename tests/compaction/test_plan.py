@@ -374,11 +374,21 @@ def test_what_a_plan_shows_cannot_add_to_the_page(tmp_path: Path) -> None:
     assert re.search(r"&lt;script&gt;", refused._repr_html_())
 
 
-def test_suggestions_have_the_effect_and_the_price_that_they_name(store: Path) -> None:
+@pytest.mark.parametrize(
+    ("rule", "cures"),
+    [
+        (keep.kinds(0x1001), {"dangling_causes", "correlations_torn", "heads_dropped"}),
+        (keep.entities("user:7"), {"dangling_causes", "correlations_torn", "heads_dropped", "entities_emptied"}),
+    ],
+)
+def test_suggestions_have_the_effect_and_the_price_that_they_name(tmp_path: Path, rule: Any, cures: set[str]) -> None:
+    store = write_random(tmp_path / "store", 8, sessions=1)
+    with bp.Store.open(store) as writer:
+        writer.append("user:7", "shop", 0x1001, {"n": 1})
     reader = bp.open_reader(store)
-    plan = reader.plan_compaction("retention", keep.kinds(0x1001))
+    plan = reader.plan_compaction("retention", rule)
     found = plan.suggestions()
-    assert {one.cures for one in found} >= {"dangling_causes", "correlations_torn", "heads_dropped"}
+    assert {one.cures for one in found} == cures
     for one in found:
         again = reader.plan_compaction("retention", one.rule)
         assert again == one.plan
