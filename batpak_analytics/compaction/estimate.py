@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from batpak_analytics.compaction.judge import judging_of, sealed_rows
 from batpak_analytics.compaction.plan import CompactionPlan, PlanSummary
 from batpak_analytics.compaction.rows import EventRows
 from batpak_analytics.compaction.rules import asks_for_payloads
@@ -32,8 +33,6 @@ def estimated(
     plan: CompactionPlan, rows: EventRows, share: float, progress: Callable[[int, int], None] | None
 ) -> CompactionPlan:
     """The plan with numbers scaled up from a sample; its sources are not frozen, so that it cannot be applied."""
-    from batpak_analytics.compaction.planning import judging_of, sealed_rows
-
     view = rows.view
     mine = {source.segment_id for source in plan.sources}
     segments = [one for one in view.segments if one.segment_id in mine]

@@ -67,6 +67,37 @@ class Judging:
         return found
 
 
+def sealed_rows(rows: EventRows, segments: list[Any]) -> Any:
+    """The rows in these segments, as a mask."""
+    chosen = {id(one) for one in segments}
+    counts = [one.count for one in rows.segments]
+    return np.repeat(np.array([id(one) in chosen for one in rows.segments], bool), counts)
+
+
+def judging_of(rows: EventRows, sealed: Any, *, system: bool, progress: Progress | None = None) -> Judging:
+    """What rules are applied to: events outside of the sealed segments stay, and the store's own unless asked for."""
+    exempt = np.zeros(rows.count, bool) if system else rows.own
+    stays = ~sealed | exempt
+    return Judging(rows, stays, ~stays, rows.visible & ~exempt, progress)
+
+
+def struck_by(rule: Rule | None, judging: Judging, sealed: Any) -> Any:
+    """The rows of the sealed segments that the rule does not keep.
+
+    Where an event is stored twice, the copy that is not shown shares the fate of the one that is: else dropping that
+    would show the other.
+    """
+    rows = judging.rows
+    if rule is None:
+        return np.zeros(rows.count, bool)
+    kept = judging.kept(rule)
+    twins = rows.twins
+    shown = np.flatnonzero(twins != NOBODY)
+    kept[shown] = kept[twins[shown]]
+    struck: Any = sealed & ~kept
+    return struck
+
+
 def _known(mask: Mask) -> Kept:
     return Kept(mask, mask)
 

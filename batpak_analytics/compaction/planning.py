@@ -10,12 +10,12 @@ import numpy as np
 from batpak_analytics.compaction.damage import refusals_of
 from batpak_analytics.compaction.effects import Effects
 from batpak_analytics.compaction.estimate import estimated
-from batpak_analytics.compaction.judge import Judging
+from batpak_analytics.compaction.judge import judging_of, sealed_rows, struck_by
 from batpak_analytics.compaction.keep import as_rule
 from batpak_analytics.compaction.numbers import summarised
 from batpak_analytics.compaction.plan import STRATEGIES, CompactionPlan, PlanSource, PlanSummary, Strategy
 from batpak_analytics.compaction.ranges import Ranges
-from batpak_analytics.compaction.rows import NOBODY, EventRows
+from batpak_analytics.compaction.rows import EventRows
 from batpak_analytics.compaction.rules import Rule, rule_text
 from batpak_analytics.compaction.sources import active_id, digest_in, eligible, sources_in
 from batpak_analytics.compaction.states import state_changes
@@ -81,39 +81,6 @@ def _checked(strategy: Any, keep: Any, min_segments: Any, sample: Any) -> Rule |
     if keep is None:
         raise ValueError(f"A {strategy} needs keep=: what is to stay as it is, such as bp.keep.newer_than(...).")
     return as_rule(keep)
-
-
-def sealed_rows(rows: EventRows, segments: list[Any]) -> Any:
-    """The rows in these segments, as a mask."""
-    chosen = {id(one) for one in segments}
-    counts = [one.count for one in rows.segments]
-    return np.repeat(np.array([id(one) in chosen for one in rows.segments], bool), counts)
-
-
-def judging_of(
-    rows: EventRows, sealed: Any, *, system: bool, progress: Callable[[int, int], None] | None = None
-) -> Judging:
-    """What rules are applied to: events outside of the sealed segments stay, and the store's own unless asked for."""
-    exempt = np.zeros(rows.count, bool) if system else rows.own
-    stays = ~sealed | exempt
-    return Judging(rows, stays, ~stays, rows.visible & ~exempt, progress)
-
-
-def struck_by(rule: Rule | None, judging: Judging, sealed: Any) -> Any:
-    """The rows of the sealed segments that the rule does not keep.
-
-    Where an event is stored twice, the copy that is not shown shares the fate of the one that is: else dropping that
-    would show the other.
-    """
-    rows = judging.rows
-    if rule is None:
-        return np.zeros(rows.count, bool)
-    kept = judging.kept(rule)
-    twins = rows.twins
-    shown = np.flatnonzero(twins != NOBODY)
-    kept[shown] = kept[twins[shown]]
-    struck: Any = sealed & ~kept
-    return struck
 
 
 def _frozen(plan: CompactionPlan, segments: list[Any], effects: Effects) -> CompactionPlan:

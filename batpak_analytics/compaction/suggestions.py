@@ -8,6 +8,7 @@ from typing import Any
 
 from batpak_analytics.compaction import keep
 from batpak_analytics.compaction.plan import CompactionPlan
+from batpak_analytics.compaction.planning import planned_instead
 from batpak_analytics.compaction.rules import Rule
 from batpak_analytics.errors import CompactionPlanError
 
@@ -38,8 +39,6 @@ class Suggestion:
 
 def suggestions(plan: CompactionPlan) -> list[Suggestion]:
     """What `CompactionPlan.suggestions` gives."""
-    from batpak_analytics.compaction.planning import planned_instead
-
     if plan.strategy == "merge" or plan.outcome == "skipped" or plan.sampled is not None:
         return []
     if plan.rule is None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import batpak_analytics as bp
 from batpak_analytics.compaction import rules
-from batpak_analytics.compaction.planning import judging_of, sealed_rows
+from batpak_analytics.compaction.judge import judging_of, sealed_rows
 from batpak_analytics.compaction.rows import EventRows
 from batpak_analytics.compaction.rules import Rule, rule_from_json, rule_text
 from batpak_analytics.compaction.sources import eligible
