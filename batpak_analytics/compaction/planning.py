@@ -54,12 +54,12 @@ def plan_compaction(
     )
     if len(segments) < min_segments:
         return plan.but(outcome="skipped")
-    damage = refusals_of(view, segments) if sample is None else ()
+    if sample is not None and sample < 1:
+        return estimated(plan, EventRows.of(view), sample, progress)
+    damage = refusals_of(view, segments)
     if damage:
         return plan.but(outcome="refused", refusals=damage)
     rows = EventRows.of(view)
-    if sample is not None and sample < 1:
-        return estimated(plan, rows, sample, progress)
     sealed = sealed_rows(rows, segments)
     judging = judging_of(rows, sealed, system=system, progress=progress)
     struck = struck_by(rule, judging, sealed)
