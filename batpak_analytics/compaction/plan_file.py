@@ -113,7 +113,7 @@ def parse(text: str, path: Any = None) -> CompactionPlan:
         return _plan(body)
     except CompactionPlanError:
         raise
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
         raise _unusable(path, f"something in it cannot be ({type(error).__name__}: {error})") from error
 
 

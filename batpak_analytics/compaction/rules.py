@@ -89,6 +89,8 @@ class NewerThan(Rule):
             value = getattr(self, one.name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise TypeError(f"{one.name}={value!r}: give an int.")
+            if value is not None and abs(value) > U64_MAX:
+                raise ValueError(f"{one.name}={value!r} is out of range. Give an int of at most 64 bits.")
         if self.sequence is not None and not 0 <= self.sequence <= U64_MAX:
             raise ValueError(f"sequence={self.sequence}: give an int from 0 to 2**64 - 1.")
         if self.age_ms is not None and self.age_ms < 0:
@@ -289,7 +291,7 @@ INDEX_COLUMNS = frozenset(
 
 def rule_from_json(form: Mapping[str, Any]) -> Rule:
     """The rule of a JSON form; `ValueError` for one that is none, or is that of a function or an expression."""
-    if not isinstance(form, Mapping) or form.get("rule") not in PORTABLE:
+    if not isinstance(form, Mapping) or not isinstance(form.get("rule"), str) or form["rule"] not in PORTABLE:
         raise ValueError(f"{str(form)[:80]} is no rule that can be read back. Give the rule itself.")
     kind = PORTABLE[form["rule"]]
     given = {name: value for name, value in form.items() if name != "rule"}
@@ -298,8 +300,17 @@ def rule_from_json(form: Mapping[str, Any]) -> Rule:
             f"The rule {kind.name} has the fields {[one.name for one in fields(kind)]}, not {list(given)}."
         )
     if kind is Where:
-        return Where(tuple(tuple((c, o, values.from_json(v)) for c, o, v in group) for group in given["groups"]))
+        return _where_from(given["groups"])
     return kind(**{name: _from_json(name, value) for name, value in given.items()})
+
+
+def _where_from(groups: Any) -> Where:
+    made = tuple(
+        tuple((column, operator, values.from_json(value)) for column, operator, value in group) for group in groups
+    )
+    if not all(isinstance(text, str) for group in made for condition in group for text in condition[:2]):
+        raise TypeError(f"{str(groups)[:80]}: columns and operators are texts.")
+    return Where(made)
 
 
 def asks_for_payloads(rule: Rule) -> bool:

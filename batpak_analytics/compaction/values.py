@@ -63,8 +63,9 @@ def from_json(form: Any) -> Any:
         return form
     if len(form) == 1:
         ((name, text),) = form.items()
-        if name == "float":
-            return float(text)
-        if name in _NAMED:
-            return _NAMED[name][2](text)
+        if isinstance(text, str) and (name == "float" or name in _NAMED):
+            try:
+                return float(text) if name == "float" else _NAMED[name][2](text)
+            except (ArithmeticError, ValueError) as error:
+                raise ValueError(f"{form!r} is no value of a filter: {error}") from error
     raise ValueError(f"{form!r} is no value of a filter.")

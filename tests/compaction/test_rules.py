@@ -128,6 +128,33 @@ def test_what_is_no_rule_is_refused_and_not_guessed(form: Any) -> None:
         rule_from_json(form)
 
 
+words = st.sampled_from([*rules.PORTABLE, "function", "x"])
+names = st.sampled_from(
+    ["rule", "of", "rules", "groups", "kinds", "categories", "count", "names", "wall_ms", "decimal"]
+)
+forms = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | words,
+    lambda some: (
+        st.lists(some, max_size=3)
+        | st.dictionaries(names, some, max_size=3)
+        | st.builds(lambda word, of: {"rule": word, "of": of}, words, some)
+        | st.builds(lambda word, of: {"rule": word, "rules": of}, words, st.lists(some, max_size=2))
+        | some.map(lambda one: {"rule": "where", "groups": [[["kind", "=", one]]]})
+        | some.map(lambda one: {"decimal": one})
+    ),
+    max_leaves=8,
+)
+
+
+@given(form=forms)
+def test_any_form_is_a_rule_or_an_error_that_says_so(form: Any) -> None:
+    try:
+        rule = rule_from_json(form)
+    except (ValueError, TypeError):
+        return
+    assert rule_from_json(rule.to_json()) == rule
+
+
 def test_a_rule_says_what_it_does() -> None:
     rule = keep.kinds(0x1001) & ~keep.entities("order") | keep.last_n_per_entity(2)
     assert repr(rule) == (
