@@ -11,6 +11,7 @@ The folders are the path of a byte, from a segment file on disk to a column in a
     frames/         record batches -> DataFrames
     projection/     events -> states, and replays of them
     proof/          hash chains, every check, and anchors
+    compaction/     what a compaction would do, as a plan
     views           what can be asked of a store as tables
     reader          the public facade for reading
     payloads/       Python values -> payload bytes and back
@@ -30,6 +31,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from batpak_analytics.arrow.filters import category as category
     from batpak_analytics.arrow.scan import Scan as Scan
+    from batpak_analytics.compaction import keep as keep
+    from batpak_analytics.compaction.compare import compare_plans as compare_plans
+    from batpak_analytics.compaction.plan import CompactionPlan as CompactionPlan
+    from batpak_analytics.compaction.plan import PlanSummary as PlanSummary
+    from batpak_analytics.compaction.suggestions import Suggestion as Suggestion
     from batpak_analytics.data import demo_store as demo_store
     from batpak_analytics.engine.entries import Entries as Entries
     from batpak_analytics.engine.region import Region as Region
@@ -92,6 +98,7 @@ if TYPE_CHECKING:
     from batpak_analytics.proof.report import VerifyReport as VerifyReport
     from batpak_analytics.reader import Reader as Reader
     from batpak_analytics.reader import open_reader as open_reader
+    from batpak_analytics.store.compact_report import CompactionReport as CompactionReport
     from batpak_analytics.store.config import StoreConfig as StoreConfig
     from batpak_analytics.store.copies.report import CopyReport as CopyReport
     from batpak_analytics.store.copies.restore import prove_restore as prove_restore
@@ -167,6 +174,12 @@ _HOMES = {
     "PriorItem": "store.items",
     "OpenReport": "store.report",
     "AppendedFrame": "store.table.append",
+    "keep": "compaction",
+    "CompactionPlan": "compaction.plan",
+    "CompactionReport": "store.compact_report",
+    "PlanSummary": "compaction.plan",
+    "Suggestion": "compaction.suggestions",
+    "compare_plans": "compaction.compare",
     "column": "store.table.roles",
     "literal": "store.table.roles",
     "Watermarks": "store.marks",
@@ -180,6 +193,7 @@ _ERRORS = (
     "StoreLockedError", "StoreNeedsRepairError", "StoreEncryptedError", "StoreClosedError", "AppendRefusedError",
     "AppendFrameError", "ClockMismatchError", "FenceActiveError", "FenceEndedError", "WriteFailedError",
     "WaitTimeoutError", "CopyRefusedError", "CopyFailedError", "ImportStoppedError",
+    "CompactionPlanError", "PlanOutgrownError",
     "PayloadDeclarationError", "PayloadRegistryError", "PayloadCollisionError", "UpcastChainError", "TypedDecodeError",
     "ProjectionDeclarationError", "ProjectionError", "ProjectionStateError", "ProjectionRunError",
     "IllegalTransitionError",

@@ -51,6 +51,8 @@
     │   ├── ProjectionStateError                       its state is larger than it declares
     │   └── ProjectionRunError                         a run with a report failed, and here is the report
     ├── IllegalTransitionError    (ValueError)         an event that a state machine does not allow
+    ├── CompactionPlanError       (ValueError)         a file that is no plan, or a plan that cannot be applied
+    │   └── PlanOutgrownError                          its source segments are no longer those it was made for
     ├── AnchorError               (ValueError)         a checkpoint or proof that is none, or that nobody vouches for
     ├── MissingExtraError         (ImportError)
     └── UnknownColumnError        (ValueError)
@@ -406,6 +408,18 @@ class IllegalTransitionError(BatpakError, ValueError):
         super().__init__(message, **evidence)
         self.state = state
         self.signal = signal
+
+
+class CompactionPlanError(BatpakError, ValueError):
+    """A file that is damaged, of a newer version or no compaction plan; or a plan that is not one to be applied."""
+
+
+class PlanOutgrownError(CompactionPlanError):
+    """The source segments of a compaction plan are no longer those it was made for; ``changes`` lists how."""
+
+    def __init__(self, message: str = "", *, changes: Iterable[str] = (), **evidence: Any) -> None:
+        super().__init__(message, **evidence)
+        self.changes = tuple(changes)
 
 
 class AnchorError(BatpakError, ValueError):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from batpak_analytics.arrow.scan import Scan
+    from batpak_analytics.compaction.plan import CompactionPlan, Strategy
     from batpak_analytics.engine.point_read import EventId
     from batpak_analytics.engine.view import View
     from batpak_analytics.frames.ocel import Ocel
@@ -170,6 +171,65 @@ class Views:
             self._now, payloads=payloads, dtype_backend=dtype_backend
         )
         return made
+
+    def plan_compaction(
+        self,
+        strategy: Strategy = "merge",
+        keep: Any = None,
+        *,
+        min_segments: int = 2,
+        projections: Iterable[Any] = (),
+        sample: float | None = None,
+        system: bool = False,
+        tombstone_encrypted: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> CompactionPlan:
+        """What a compaction would do, counted before it is done. Reads, and writes nothing.
+
+        Parameters
+        ----------
+        strategy
+            ``"merge"`` keeps every event, ``"retention"`` drops those that `keep` does not keep, and ``"tombstone"``
+            marks them: their kind becomes 0x0FFE, and their payload stays on disk.
+        keep
+            What stays as it is: a rule of `bp.keep`, a filter as `events(filters=)` takes it, or a function of an
+            event, as `get` gives it, that returns true. What cannot be judged, because its payload is sealed or has no
+            reading, is kept.
+        min_segments
+            With fewer segments to compact the plan's outcome is ``"skipped"``, as in batpak; at least 1.
+        projections
+            Objects with ``initial()`` and ``apply(state, event)``. Each is folded per entity, with and without the
+            events that would go, to count the states that would change.
+        sample
+            A share of the events: numbers are estimated from it, the plan says so everywhere and cannot be applied.
+        system
+            Judge the store's own events too: reserved kinds (denials and tombstones among them) and the entity
+            ``batpak:store``. They are kept otherwise.
+        tombstone_encrypted
+            Plan tombstones of encrypted events, which nobody can decrypt afterwards. Refused otherwise.
+        progress
+            Called with (events judged, events in all) while a function judges them.
+
+        Returns a `CompactionPlan` over every segment but the highest. Raises `ValueError` or `TypeError` for options
+        that are wrong, and what `keep` raises. Damage raises nothing: the outcome is ``"refused"``, with the reasons.
+
+        Cost: the index rows, and each file of the sources once for its digest; payloads only where `keep` asks.
+
+        Examples
+        --------
+        >>> import batpak_analytics as bp
+        >>> bp.open_reader(bp.demo_store()).plan_compaction().outcome
+        'skipped'
+        """
+        plan: CompactionPlan = import_module("batpak_analytics.compaction.planning").plan_compaction(
+            self._now, strategy, keep, min_segments=min_segments, projections=projections, sample=sample,
+            system=system, tombstone_encrypted=tombstone_encrypted, keys=self._keys_in_use(), progress=progress,
+        )  # fmt: skip
+        return plan
+
+    def _keys_in_use(self) -> Callable[[], Iterable[bytes]] | None:
+        """What gives the idempotency keys in use, where they are known better than from the file."""
+        return None
 
     def verify(
         self, level: Literal["index", "frames", "full"] = "full", against: Any = None, **options: Any

@@ -13,7 +13,8 @@ import batpak_analytics as bp
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = (
-    *("index", "quickstart", "reading", "causes", "replay", "projections", "writing", "copies", "typed", "integrity"),
+    *("index", "quickstart", "reading", "causes", "replay", "projections", "writing", "copies", "typed", "compaction"),
+    "integrity",
 )
 PAGES = ["README.md", *(f"docs/{name}.md" for name in NAMES)]
 NEEDS_MORE = ("polars", "duckdb")  # examples of other tools, which the tests do not install

@@ -24,7 +24,7 @@ LAYERS: dict[str, set[str]] = {
     "payloads": {"errors", "model", "format", "kernels"},
     "store": {
         *("errors", "model", "format", "kernels", "engine", "payloads", "evidence", "frames", "projection", "reader"),
-        *("views", "copies"),
+        *("views", "copies", "compaction", "proof"),
     },
     "arrow": {"errors", "model", "format", "kernels", "engine"},
     "graph": {"errors", "model", "format", "kernels", "engine", "arrow"},
@@ -42,13 +42,16 @@ LAYERS: dict[str, set[str]] = {
         "proof",
     },
     "proof": {"errors", "model", "format", "kernels", "engine", "arrow", "frames"},
+    "compaction": {
+        *("errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph", "frames", "proof"),
+    },
     # It names what it gives, and loads nothing before it is asked.
-    "views": {"engine", "arrow", "graph", "frames", "projection", "proof", "reader"},
+    "views": {"engine", "arrow", "graph", "frames", "projection", "proof", "compaction", "reader"},
     "copies": {"evidence", "store"},
     "reader": {"errors", "model", "format", "engine", "payloads", "projection", "views", "copies"},
     "cli": {
         *("errors", "model", "data", "format", "kernels", "engine", "evidence", "arrow", "graph", "frames"),
-        *("projection", "proof"),
+        *("projection", "proof", "compaction"),
         "reader",
     },
 }
@@ -73,6 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "frames": {"numpy", "pyarrow", "pandas", "tqdm"},
     "projection": {"numpy", "pyarrow", "pandas"},
     "proof": {"numpy", "pyarrow", "pandas"},
+    "compaction": {"numpy", "pyarrow", "pandas"},
     "views": {"pandas"},
     "copies": set(),
     "reader": set(),

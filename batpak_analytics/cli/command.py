@@ -22,6 +22,7 @@ OK, FINDINGS, FAILED = 0, 1, 2
 INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 + the signal's number, as a shell reports them
 
 LEVELS = ("index", "frames", "full")
+STRATEGIES = ("merge", "retention", "tombstone")
 PAYLOAD_MODES = ("columns", "struct", "json", "binary", "none")
 
 EXAMPLES = """\
@@ -36,6 +37,7 @@ examples:
   batpak replay data/store --sum total --by entity --at 1204   a state as it was
   batpak check  data/store                        CRC of every frame and footer; exit code 0, 1 or 2
   batpak verify data/store                        links, clocks, batches, payload hashes; what that proves
+  batpak compact data/store                       what a compaction would do, and --apply does it
   batpak snapshot data/store backup/today         a copy that is whole in itself, while the application runs
   batpak import data/store other/store --namespace other    its events, each once
 
@@ -89,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_checkpoint(commands)
     _add_chain(commands)
+    _add_compact(commands)
     _add_snapshot(commands)
     _add_fork(commands)
     _add_import(commands)
@@ -276,6 +279,53 @@ def _add_chain(commands: Any) -> None:
     chain.add_argument("entity", metavar="ENTITY", help="this entity, and those under it: order also takes order:7")
     chain.add_argument("--lane", type=_count, metavar="N", help="this lane only")
     chain.add_argument("--payloads", action="store_true", help="hash every payload too")
+
+
+def _add_compact(commands: Any) -> None:
+    compact = _command(
+        commands,
+        "compact",
+        "what a compaction would do, counted before it is done",
+        "Plans a compaction of every segment but the last, and prints what would stay, what would go, and what that\n"
+        "breaks. A dry run: nothing is changed without --apply. Several --keep keep what any of them keeps.\n\n"
+        "rules:\n"
+        "  kinds=0x1001,0x1002     events of these kinds\n"
+        "  entities=order,user:7   these entities, and those under them\n"
+        "  last=5                  the last 5 events of each entity\n"
+        "  newer-than=30d          younger than that at the newest event; also 12h, a time, or a sequence\n"
+        "  where='payload.n > 0'   a condition on a column\n"
+        "  chain-heads             the last event of each (entity, lane)\n"
+        "  not:RULE, @rule.json    its opposite; a rule in its JSON form\n\n"
+        "examples:\n"
+        "  batpak compact data/store\n"
+        "  batpak compact data/store --strategy retention --keep newer-than=90d --keep last=1 --with-causes\n"
+        "  batpak compact data/store --strategy retention --keep last=10 --save plan.json\n"
+        "  batpak compact data/store --plan plan.json --apply\n\n"
+        "exit code:\n"
+        "  0  it was done, or could be, or is skipped\n"
+        "  1  it is refused, or failed with every event as it was\n"
+        "  2  the store could not be read, or opened for writing; or the plan does not fit it any more",
+        _run("compact", "compact"),
+    )
+    _add_path(compact)
+    add = compact.add_argument
+    add(
+        "--strategy",
+        choices=STRATEGIES,
+        default="merge",
+        help="keep all, drop, or mark what is not kept (default merge)",
+    )
+    add("--keep", action="append", default=[], metavar="RULE", help="what stays as it is; may be repeated")
+    add("--with-causes", action="store_true", help="keep the causes of what stays too")
+    add("--whole-correlations", action="store_true", help="tear no correlation apart")
+    add("--system", action="store_true", help="judge the store's own events too")
+    add("--tombstone-encrypted", action="store_true", help="mark encrypted events, which nobody can decrypt then")
+    add("--min-segments", type=_count, default=2, metavar="N", help="skip it with fewer segments (default 2)")
+    add("--sample", type=float, metavar="SHARE", help="estimate from a share of the events, such as 0.05")
+    add("--save", metavar="FILE", help="also write the plan, as JSON, outside the store")
+    add("--plan", metavar="FILE", help="a plan that was saved, instead of a new one")
+    add("--apply", action="store_true", help="do it; takes the store's lock")
+    add("--json", action="store_true", help="print the summary as JSON")
 
 
 def _add_snapshot(commands: Any) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-ID_COLUMNS = frozenset({"event_id", "correlation_id", "causation_id", "parent_id"})
+ID_COLUMNS = frozenset({"event_id", "correlation_id", "causation_id", "parent_id", "related_id"})
 HASH_COLUMNS = frozenset({"prev_hash", "event_hash", "content_hash"})
 TAIL_DIGITS = 8  # ids are UUIDv7: they begin with the time, and the end tells them apart
 LONGEST_CELL = 80

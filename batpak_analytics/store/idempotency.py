@@ -7,6 +7,7 @@ included; a key whose event is in the store is found there even when that file i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from blake3 import blake3
@@ -73,6 +74,11 @@ class KeyHistory:
         except FormatError:
             return cls(directory, find, ())
 
+    @property
+    def keys(self) -> list[bytes]:
+        """The keys, as they are now."""
+        return list(self._entries)
+
     def find(self, key: bytes) -> Receipt | None:
         """The receipt of the append that used the key; its clock and lane are None if its event was compacted away."""
         found = self._receipts.get(key)
@@ -95,6 +101,16 @@ class KeyHistory:
             receipt.content_hash, prev_hash, draft.entity, draft.scope, draft.kind, receipt.global_sequence, False,
             draft.extensions,
         )  # fmt: skip
+
+    def used(self, ids: Iterable[bytes]) -> list[bytes]:
+        """Those of these ids that are keys in the list."""
+        return [one for one in ids if one in self._entries]
+
+    def forget_places(self, evicted: Iterable[bytes]) -> None:
+        """Events were moved by a compaction, and those of these keys dropped; the keys stay used."""
+        self._receipts.clear()
+        for key in evicted:
+            self._entries[key] = replace(self._entries[key], event_evicted=True)
 
     def save(self, files: Files) -> None:
         """Write the list, at once and durably; cost: a few microseconds a key."""

@@ -28,12 +28,13 @@ from batpak_analytics.format.segment import parse_file_name
 from batpak_analytics.format.sidecars import visibility
 from batpak_analytics.format.sidecars.image import IndexImage
 from batpak_analytics.format.sidecars.visibility import HiddenRanges, below
-from batpak_analytics.store.compaction import COMPACTION_RULES, forget, settle
+from batpak_analytics.store.compaction import COMPACTION_RULES, clear_away, forget, name_output, settle
 from batpak_analytics.store.files import Files, replace_file
 from batpak_analytics.store.image import is_true, remove_images
 from batpak_analytics.store.repair import renumber, repair, repairable, unnumbered
 from batpak_analytics.store.report import Repair
 from batpak_analytics.store.sealed import refuse_sealed
+from batpak_analytics.store.swap import unnamed_output
 from batpak_analytics.store.torn import Torn, repair_torn, torn_segments
 
 # What a new segment behind it does not make worse.
@@ -90,7 +91,10 @@ def recover(directory: Path, files: Files, now_ns: int, *, allow_plaintext: bool
             refuse_sealed(directory, names, view)
         _refuse_damaged(view)
         image = load_image(view.listing, Problems("report"))
-        repairs = _made_harmless(files, look, view, image, now_ns)
+        repairs = clear_away(files, directory, names)
+        if repairs:
+            view = look()
+        repairs += _made_harmless(files, look, view, image, now_ns)
         if repairs:
             view = look()
             _refuse_damaged(view)
@@ -124,6 +128,7 @@ def _made_harmless(
 ) -> list[Repair]:
     """Whatever was left by a crash, made harmless for both engines; what was done."""
     directory, marker = view.listing.directory, view.listing.marker
+    unnamed = unnamed_output(directory)
     repairs = settle(files, view)
     if repairs:
         view = look()
@@ -132,11 +137,12 @@ def _made_harmless(
         view = look()
         image = load_image(view.listing, Problems("report"))
     repairs += repair(files, repairable(view), now_ns) + repair_torn(files, _torn(view), now_ns)
-    if marker is None and (image is None or is_true(view, image)):
+    if marker is None and unnamed is None and (image is None or is_true(view, image)):
         return repairs
     view = look()
     repairs += repair(files, unnumbered(view), now_ns) + remove_images(files, directory)
-    return repairs + (forget(files, directory) if marker is not None else [])
+    repairs += [] if marker is None else forget(files, directory, marker)
+    return repairs + ([] if unnamed is None else name_output(files, directory, unnamed))
 
 
 def _brought_back(files: Files, view: View, now_ns: int) -> list[Repair]:

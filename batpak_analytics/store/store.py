@@ -21,6 +21,7 @@ from batpak_analytics.format import layout
 from batpak_analytics.model import EventKind, Receipt
 from batpak_analytics.payloads.default import default_registry
 from batpak_analytics.projection.methods import States
+from batpak_analytics.store.compacting import Compacting
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.copies.source import CopySource
 from batpak_analytics.store.fence import Fence
@@ -38,12 +39,13 @@ from batpak_analytics.views import Views
 
 if TYPE_CHECKING:
     from batpak_analytics.reader import Reader
+    from batpak_analytics.store.compact import Site
     from batpak_analytics.store.imports.importing import Target
     from batpak_analytics.store.table.append import AppendedFrame
     from batpak_analytics.store.table.rows import Rows
 
 
-class Store(Queries, Waiting, Views, Copies, Imports, States):
+class Store(Queries, Waiting, Views, Copies, Imports, States, Compacting):
     """A store opened for writing, in the bytes of batpak 0.9.0. Threads may share it; a forked child may not.
 
     As a context manager it closes itself, and after an exception in the block too.
@@ -131,6 +133,7 @@ class Store(Queries, Waiting, Views, Copies, Imports, States):
             ) from error
         writer = Writer(self._files, self._path, self._config, state, history)
         live.follow(writer)
+        self._first_own = writer.segment.segment_id
         try:
             # Whole milliseconds, never before the last point of the store: so 0.9.0 takes it up.
             wall_ms = max(state.wall_ms, writer.now_us() // 1000)
@@ -323,6 +326,13 @@ class Store(Queries, Waiting, Views, Copies, Imports, States):
         with self._lock:
             self._running().sync()
 
+    def _site(self) -> Site:
+        site: Site = import_module("batpak_analytics.store.compact").Site(
+            self._files, self._path, self._lock, self._running, self._live, self._history,
+            lambda: self._reading().view, self._config.clock, self._first_own,
+        )  # fmt: skip
+        return site
+
     def _mark(self, mark: Mark, sequence: int, *, push: bool) -> int | None:
         last = self._last_marks
         if last is not None and covers(getattr(last, mark), sequence):
@@ -350,6 +360,9 @@ class Store(Queries, Waiting, Views, Copies, Imports, States):
             self._own_reader = self.reader()
             return self._own_reader
         return self._own_reader.refresh()
+
+    def _keys_in_use(self) -> Callable[[], Iterable[bytes]]:
+        return lambda: self._history.keys
 
     def _to_copy(self) -> tuple[Path, Callable[[], Any], Any]:
         return self._path, self._pin, self._files
@@ -407,6 +420,7 @@ class Store(Queries, Waiting, Views, Copies, Imports, States):
                 try:
                     if not writer.stopped:
                         writer.cancel_fence()
+                        self._finish_compaction()
                         if say_so:
                             _append_closing(writer)
                 finally:

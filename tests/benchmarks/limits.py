@@ -39,6 +39,9 @@ LIMITS = (
     Limit("vectorised", "bare-total", 1 / 10, "the bare loop of it"),
     Limit("state-at", "fold", 1 / 100, "the fold"),
     Limit("entity-replay", "reference-project", 1, "the reference"),
+    Limit("plan-retention", "plan-scan", 4, "the scan"),
+    Limit("plan-again", "plan-scan", 1, "the scan"),
+    Limit("plan-estimate-again", "plan-scan", 1 / 4, "the scan"),
     Limit("many-segments", "one-segment", 3, "one segment"),
 )
 

@@ -12,6 +12,7 @@ from tests.benchmarks.limits import memory_verdict
 from tests.benchmarks.memory import Streamed, stream
 from tests.benchmarks.passes import pass_cases
 from tests.benchmarks.peers import peer_cases
+from tests.benchmarks.planning import planning_cases
 from tests.benchmarks.proving import Reference, proving_cases
 from tests.benchmarks.queries import query_cases
 from tests.benchmarks.reading import reading_cases, scan_case
@@ -229,6 +230,17 @@ def replay(plan: Plan) -> list[Section]:
     return sections
 
 
+def planning(plan: Plan) -> list[Section]:
+    """Compactions planned, beside a scan."""
+    if not plan.wants("planning"):
+        return []
+    timings = measure(planning_cases(plan.main, plan.events), plan.repeat)
+    seconds = {name: timing.seconds for name, timing in timings.items()}
+    title = f"Compactions planned, {_extent(plan.main, plan.events)}"
+    return [Section(title, timing_lines(timings.values(), seconds, plan.events))]
+
+
 SUBJECTS: tuple[Callable[[Plan], list[Section]], ...] = (
-    main_store, memory, growth, payloads, segments, writing, queries, holding, graph, proving, replay,
+    main_store, memory, growth, payloads, segments, writing, queries, holding, graph, proving,
+    replay, planning,
 )  # fmt: skip

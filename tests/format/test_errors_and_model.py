@@ -39,6 +39,8 @@ def test_errors_carry_their_evidence_through_a_worker_process(kind: type[BatpakE
         ("EventNotFoundError", KeyError),
         ("ResultTooLargeError", MemoryError),
         ("AnchorError", ValueError),
+        ("CompactionPlanError", ValueError),
+        ("PlanOutgrownError", ValueError),
         ("MissingExtraError", ImportError),
         ("UnknownColumnError", ValueError),
     ],

@@ -9,12 +9,15 @@ import pytest
 
 from batpak_analytics import copies
 from batpak_analytics.arrow import filters, scan
+from batpak_analytics.compaction import compare, keep
 from batpak_analytics.frames import causes, read, typed
 from batpak_analytics.payloads import default, registry
 from batpak_analytics.store.copies import restore
 from batpak_analytics.store.imports import door, importing
 
-MODULES = [causes, filters, scan, read, typed, default, registry, copies, restore, door, importing]
+MODULES = [
+    *(causes, compare, filters, keep, scan, read, typed, default, registry, copies, restore, door, importing),
+]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

@@ -163,7 +163,9 @@ class Oracle:
         return self._report("append", store, *_flags(options))
 
     def compact(self, store: Path, strategy: str, **options: str) -> Any:
-        """Compact by merge, retention or tombstone; the last two strike one entity (option: strike)."""
+        """Compact by merge, retention or tombstone; the last two strike one entity (option: strike), or the events
+        whose ids are in a file, one a line (option: strike_ids).
+        """
         return self._report("compact", store, "--strategy", strategy, *_flags(options))
 
     def snapshot(self, store: Path, destination: Path, **options: str) -> Any:

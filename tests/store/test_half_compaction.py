@@ -129,6 +129,10 @@ class Dying(Files):
         self._meet()
         super().rename(source, target)
 
+    def symlink(self, target: str, path: Path) -> None:
+        self._meet()
+        super().symlink(target, path)
+
     def remove(self, path: Path) -> None:
         self._meet()
         super().remove(path)

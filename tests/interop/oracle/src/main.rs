@@ -9,7 +9,7 @@
 //!                                              [--fences PERCENT] [--shared-keys N]
 //! replay DIR --script FILE                     a session given as JSON, with its clock and ids
 //! verify DIR                                   what the engine's own check of hashes and links says
-//! compact DIR --strategy merge|retention|tombstone [--strike ENTITY]
+//! compact DIR --strategy merge|retention|tombstone [--strike ENTITY] [--strike-ids FILE]
 //! snapshot DIR DEST, fork DIR DEST             [--copy reflink|hardlink|copy] [--caches keep] [--keys exclude]
 //! import DIR SOURCE --namespace NAME           [--entity E] [--after N] [--chunk N]; all three: [--end close|drop]
 //! bench DIR                                    seconds for open, query and get
@@ -125,7 +125,8 @@ fn run() -> Result<(), Failure> {
         "compact" => {
             let directory = args.directory()?;
             let strategy = args.text("strategy").unwrap_or("merge");
-            print(&maintain::compact(&directory, strategy, args.text("strike").unwrap_or(session::SINGLED_OUT))?)
+            let strike = args.text("strike").unwrap_or(session::SINGLED_OUT);
+            print(&maintain::compact(&directory, strategy, strike, args.text("strike-ids"))?)
         }
         "snapshot" => print(&copies::snapshot(&mut args)?),
         "fork" => print(&copies::fork(&mut args)?),

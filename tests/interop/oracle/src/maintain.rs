@@ -1,16 +1,18 @@
 //! Growing, compacting and timing a store that exists.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Instant;
 
 use batpak::coordinate::Region;
+use batpak::event::StoredEvent;
 use batpak::id::{EntityIdType, EventId};
 use batpak::store::{Open, Store};
 use serde_json::{json, Value as Json};
 
 use crate::chance::Chance;
 use crate::dump::hex_id;
-use crate::session::{compact as run_compaction, Mix, Session};
+use crate::session::{compact as run_compaction, compact_by, Mix, Session};
 use crate::setup::{granularity_of, Setup};
 use crate::Failure;
 
@@ -77,9 +79,17 @@ pub fn verify(directory: &Path) -> Result<Json, Failure> {
     }))
 }
 
-pub fn compact(directory: &Path, strategy: &str, strike: &str) -> Result<Json, Failure> {
+/// `ids` is a file with an id a line, of the events to strike, in place of the entity `strike`.
+pub fn compact(directory: &Path, strategy: &str, strike: &str, ids: Option<&str>) -> Result<Json, Failure> {
     let store = open(directory, Setup::default().segment_bytes)?;
-    let report = run_compaction(&store, strategy, strike)?;
+    let report = match ids {
+        None => run_compaction(&store, strategy, strike)?,
+        Some(file) => {
+            let struck: HashSet<String> = std::fs::read_to_string(file)?.lines().map(str::to_owned).collect();
+            let keep = move |stored: &StoredEvent<Json>| !struck.contains(&hex_id(stored.event.header.event_id.as_u128()));
+            compact_by(&store, strategy, Box::new(keep))?
+        }
+    };
     store.close()?;
     Ok(report)
 }

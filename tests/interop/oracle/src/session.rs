@@ -256,17 +256,26 @@ pub fn coordinate(entity: &str, scope: &str) -> Coordinate {
 /// Compacts all sealed segments; `retention` and `tombstone` strike the events of one entity.
 pub fn compact(store: &Store<Open>, strategy: &str, strike: &str) -> Result<Json, Failure> {
     let struck = strike.to_owned();
-    let keep = Box::new(move |stored: &batpak::event::StoredEvent<Json>| stored.coordinate.entity() != struck);
+    compact_by(store, strategy, Box::new(move |stored| stored.coordinate.entity() != struck))
+}
+
+type Keep = Box<dyn Fn(&batpak::event::StoredEvent<Json>) -> bool + Send + Sync>;
+
+/// The same, with any rule of what to keep.
+pub fn compact_by(store: &Store<Open>, strategy: &str, keep: Keep) -> Result<Json, Failure> {
     let strategy = match strategy {
         "merge" => CompactionStrategy::Merge,
         "retention" => CompactionStrategy::Retention(keep),
         "tombstone" => CompactionStrategy::Tombstone(keep),
         other => return Err(Failure::usage(format!("strategy {other} is none of merge, retention, tombstone"))),
     };
-    let (result, _) = store.compact(&CompactionConfig { strategy, min_segments: 2 })?;
+    let (result, body) = store.compact(&CompactionConfig { strategy, min_segments: 2 })?;
+    let hash = body.body_hash().map_err(|error| Failure::usage(error.to_string()))?;
     Ok(json!({
         "outcome": format!("{:?}", result.outcome),
         "segments_removed": result.segments_removed,
         "bytes_reclaimed": result.bytes_reclaimed,
+        "body": serde_json::to_value(&body)?,
+        "body_hash": hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
     }))
 }

@@ -1,0 +1,52 @@
+"""Why a store cannot be compacted as it is: damage in the sources, or a compaction that is not settled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from batpak_analytics import kernels
+from batpak_analytics.engine.view import SegmentRows, View
+from batpak_analytics.format.layout import FRAME_OK
+
+NEXT = "Compare with a backup; `batpak check` lists every damaged place."
+
+
+def refusals_of(view: View, segments: list[SegmentRows]) -> tuple[str, ...]:
+    """Every reason, in sentences; none for a sound store. Cost: the CRC of every frame of the sources."""
+    found = []
+    if view.listing.marker is not None or any(one.role == "moved-aside" for one in view.segments):
+        found.append("A compaction was begun and is not settled. Store.open() settles it.")
+    ids = [one.segment_id for one in view.segments]
+    found += (
+        [
+            f"Two files have the number {one}. Move one of them away."
+            for one in sorted({i for i in ids if ids.count(i) > 1})
+        ]
+        if len(set(ids)) < len(ids)
+        else []
+    )
+    mine = {one.segment_id for one in segments}
+    for finding in view.findings:
+        if finding.severity == "error" and (finding.segment in mine or finding.segment is None):
+            found.append(f"{finding.file}: {finding.meaning} {NEXT}")
+    for segment in segments:
+        key = ("frames-bad", segment.name)  # a view never changes: its frames are read once
+        if key not in view.cache:
+            view.cache[key] = _bad_frames(segment)
+        found += view.cache[key]
+    return tuple(found)
+
+
+def _bad_frames(segment: SegmentRows) -> list[str]:
+    rows = segment.rows
+    if not len(rows):
+        return []
+    offsets, lengths = np.array(rows["offset"]), np.array(rows["length"])  # the kernel takes no read-only ones
+    status = kernels.check_frames(segment.window(0, segment.size_bytes), offsets, lengths)
+    bad = np.flatnonzero(np.asarray(status) != FRAME_OK)
+    if not len(bad):
+        return []
+    return [
+        f"{segment.name}: the bytes of {len(bad)} events do not give their checksum, the first at offset "
+        f"{int(rows['offset'][bad[0]])}. {NEXT}"
+    ]

@@ -1,0 +1,141 @@
+"""Whether the states of projections would be others: folded entity by entity, with what goes and without."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from batpak_analytics.compaction.rows import EventRows
+from batpak_analytics.engine.ids import Place
+from batpak_analytics.engine.point_read import read_value
+from batpak_analytics.errors import PayloadEncryptedError, PayloadUndecodableError
+from batpak_analytics.format.layout import KIND_TOMBSTONE
+from batpak_analytics.model import EventKind
+from batpak_analytics.payloads.default import default_registry
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StateChange:
+    """The state of one entity by one projection, before and after."""
+
+    projection: str
+    entity: str
+    before: Any
+    after: Any
+
+
+def state_changes(rows: EventRows, struck: Any, strategy: str, projections: Iterable[Any]) -> tuple[StateChange, ...]:
+    """Every entity whose state by a projection differs without the struck events, or with them as tombstones.
+
+    Only entities that lose something are folded, in commit order. Events whose payload is sealed or has no reading are
+    left out on both sides.
+    """
+    order = rows.by_entity
+    order = order[rows.visible[order]]
+    entity = rows.column("entity")
+    touched = np.zeros(len(rows.names), bool)
+    touched[entity[struck & rows.visible]] = True
+    order = order[touched[entity[order]]]
+    edges = [0, *(np.flatnonzero(np.diff(entity[order])) + 1).tolist(), len(order)] if len(order) else [0]
+    asked = [_Asked.of(one) for one in projections]
+    found: list[StateChange] = []
+    for low, high in pairwise(edges):
+        mine = order[low:high]
+        name = rows.names[int(entity[mine[0]])]
+        wanted = [one for one in asked if one.entity is None or one.entity == name]
+        if wanted:
+            found += _of_entity(rows, mine, struck, strategy, name, wanted)
+    found.sort(key=lambda one: one.projection)
+    return tuple(found)
+
+
+def _of_entity(
+    rows: EventRows, mine: Any, struck: Any, strategy: str, entity: str, wanted: list[_Asked]
+) -> Iterator[StateChange]:
+    kinds = rows.column("kind")[mine]
+    if all(one.kinds is not None for one in wanted):
+        mine = mine[np.isin(kinds, sorted(frozenset().union(*(one.kinds or () for one in wanted))))]
+    if not struck[mine].any():
+        return
+    events = list(_events(rows, mine))
+    for one in wanted:
+        before = one.fold(event for event, _ in events)
+        after = one.fold(_after(events, struck, strategy))
+        if not same(before, after):
+            yield StateChange(one.name, entity, before, after)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A projection with what it wants: kinds (None for all), the class of the payload of some, one entity or all."""
+
+    name: str
+    projection: Any
+    kinds: frozenset[int] | None
+    types: Mapping[int, type]
+    entity: str | None
+
+    @classmethod
+    def of(cls, given: Any) -> _Asked:
+        if not callable(getattr(given, "initial", None)) or not callable(getattr(given, "apply", None)):
+            raise TypeError(f"{given!r:.60} is no projection: it needs initial() and apply(state, event).")
+        named, types, kinds = getattr(given, "kinds", None), {}, set()
+        if named is not None:
+            alone = isinstance(named, type) or hasattr(named, "__index__") or hasattr(named, "kinds")
+            for one in (named,) if alone else named:
+                if isinstance(one, type):
+                    kind = int((getattr(given, "registry", None) or default_registry).kind_of(one))
+                    types[kind] = one
+                    kinds.add(kind)
+                else:
+                    kinds.update(one.kinds() if hasattr(one, "kinds") else (one.__index__(),))
+        name = type(given).__qualname__
+        return cls(name, given, frozenset(kinds) or None, types, getattr(given, "entity", None))
+
+    def fold(self, events: Iterable[Any]) -> Any:
+        """The state after these events."""
+        state = self.projection.initial()
+        for event in events:
+            if self.kinds is not None and event.kind not in self.kinds:
+                continue
+            kind = self.types.get(int(event.kind))
+            if kind is not None:
+                event = replace(event, payload=event.decode(kind, getattr(self.projection, "registry", None)))
+            state = self.projection.apply(state, event)
+        return state
+
+
+def _events(rows: EventRows, mine: Any) -> Iterator[tuple[Any, int]]:
+    segments = np.searchsorted(rows.starts, mine, side="right") - 1
+    for row, at in zip(mine.tolist(), segments.tolist(), strict=True):
+        try:
+            place = Place(rows.segments[at], row - int(rows.starts[at]), int(rows.sequence[row]))
+            yield read_value(place), row
+        except (PayloadEncryptedError, PayloadUndecodableError):
+            continue
+
+
+def _after(events: list[tuple[Any, int]], struck: Any, strategy: str) -> Iterator[Any]:
+    for event, row in events:
+        if not struck[row]:
+            yield event
+        elif strategy == "tombstone":
+            yield replace(event, kind=EventKind(KIND_TOMBSTONE))
+
+
+def same(before: Any, after: Any) -> bool:
+    """Whether two states are equal; those that do not compare, or hold NaN, by what they pickle to."""
+    try:
+        if before is after or bool(before == after):
+            return True
+    except (ValueError, TypeError):
+        pass
+    try:
+        return pickle.dumps(before) == pickle.dumps(after)
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return False
