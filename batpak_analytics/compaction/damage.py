@@ -12,7 +12,11 @@ NEXT = "Compare with a backup; `batpak check` lists every damaged place."
 
 
 def refusals_of(view: View, segments: list[SegmentRows]) -> tuple[str, ...]:
-    """Every reason, in sentences; none for a sound store. Cost: the CRC of every frame of the sources."""
+    """Every reason, in sentences; none for a sound store. Cost: the CRC of every frame of the sources.
+
+    A batch that damage left without its end may have been committed, and events of which nobody knows whether they are
+    hidden would be shown or hidden for good by the numbers that a footer gives them.
+    """
     found = []
     if view.listing.marker is not None or any(one.role == "moved-aside" for one in view.segments):
         found.append("A compaction was begun and is not settled. Store.open() settles it.")
@@ -25,9 +29,10 @@ def refusals_of(view: View, segments: list[SegmentRows]) -> tuple[str, ...]:
         if len(set(ids)) < len(ids)
         else []
     )
-    mine = {one.segment_id for one in segments}
+    mine = {None, *(one.segment_id for one in segments)}
     for finding in view.findings:
-        if finding.severity == "error" and (finding.segment in mine or finding.segment is None):
+        serious = finding.severity == "error" or (finding.severity, finding.rule) == ("warning", "batch-incomplete")
+        if (serious and finding.segment in mine) or finding.rule == "hidden-ambiguous":
             found.append(f"{finding.file}: {finding.meaning} {NEXT}")
     for segment in segments:
         key = ("frames-bad", segment.name)  # a view never changes: its frames are read once
