@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from batpak_analytics import kernels
@@ -20,15 +22,8 @@ def refusals_of(view: View, segments: list[SegmentRows]) -> tuple[str, ...]:
     found = []
     if view.listing.marker is not None or any(one.role == "moved-aside" for one in view.segments):
         found.append("A compaction was begun and is not settled. Store.open() settles it.")
-    ids = [one.segment_id for one in view.segments]
-    found += (
-        [
-            f"Two files have the number {one}. Move one of them away."
-            for one in sorted({i for i in ids if ids.count(i) > 1})
-        ]
-        if len(set(ids)) < len(ids)
-        else []
-    )
+    files = Counter(one.segment_id for one in view.segments)
+    found += [f"{count} files have the number {one}. Keep one of them." for one, count in files.items() if count > 1]
     mine = {None, *(one.segment_id for one in segments)}
     for finding in view.findings:
         serious = finding.severity == "error" or (finding.severity, finding.rule) == ("warning", "batch-incomplete")
