@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from batpak_analytics import kernels
@@ -12,22 +14,20 @@ NEXT = "Compare with a backup; `batpak check` lists every damaged place."
 
 
 def refusals_of(view: View, segments: list[SegmentRows]) -> tuple[str, ...]:
-    """Every reason, in sentences; none for a sound store. Cost: the CRC of every frame of the sources."""
+    """Every reason, in sentences; none for a sound store. Cost: the CRC of every frame of the sources.
+
+    A batch that damage left without its end may have been committed, and events of which nobody knows whether they are
+    hidden would be shown or hidden for good by the numbers that a footer gives them.
+    """
     found = []
     if view.listing.marker is not None or any(one.role == "moved-aside" for one in view.segments):
         found.append("A compaction was begun and is not settled. Store.open() settles it.")
-    ids = [one.segment_id for one in view.segments]
-    found += (
-        [
-            f"Two files have the number {one}. Move one of them away."
-            for one in sorted({i for i in ids if ids.count(i) > 1})
-        ]
-        if len(set(ids)) < len(ids)
-        else []
-    )
-    mine = {one.segment_id for one in segments}
+    files = Counter(one.segment_id for one in view.segments)
+    found += [f"{count} files have the number {one}. Keep one of them." for one, count in files.items() if count > 1]
+    mine = {None, *(one.segment_id for one in segments)}
     for finding in view.findings:
-        if finding.severity == "error" and (finding.segment in mine or finding.segment is None):
+        serious = finding.severity == "error" or (finding.severity, finding.rule) == ("warning", "batch-incomplete")
+        if (serious and finding.segment in mine) or finding.rule == "hidden-ambiguous":
             found.append(f"{finding.file}: {finding.meaning} {NEXT}")
     for segment in segments:
         key = ("frames-bad", segment.name)  # a view never changes: its frames are read once

@@ -20,7 +20,10 @@ from batpak_analytics.compaction import plan_file
 from batpak_analytics.compaction.output import layout_of
 from batpak_analytics.compaction.plan import CompactionPlan, PlanSource, PlanSummary, Strategy
 from batpak_analytics.compaction.ranges import Ranges
+from batpak_analytics.format.sidecars import visibility
+from batpak_analytics.format.sidecars.visibility import HiddenRanges
 from tests.compaction.stores import write_random
+from tests.engine.building import EPOCH_US, Segment, begin, commit, make_event, three_segments, write_store
 
 keep = bp.keep
 
@@ -295,6 +298,29 @@ def test_a_plan_over_damage_is_refused_with_the_place_and_no_numbers(store: Path
     assert repr(plan).startswith("CompactionPlan(REFUSED: 000003.fbat")
     with pytest.raises(bp.CompactionPlanError):
         layout_of(plan, bp.open_reader(store).view)
+
+
+def test_events_that_may_be_hidden_are_not_given_numbers_that_decide_it(tmp_path: Path) -> None:
+    first, second, third = three_segments()
+    store = write_store(
+        tmp_path / "s",
+        [replace(first, footer=False), replace(second, first_sequence=5), replace(third, first_sequence=8)],
+    )
+    (store / "visibility_ranges.fbv").write_bytes(visibility.encode(HiddenRanges(((2, 3),), {})))
+    plan = bp.open_reader(store).plan_compaction()
+    assert plan.outcome == "refused"
+    assert "cannot be told apart" in plan.refusals[0]
+
+
+def test_a_batch_that_may_have_been_committed_is_not_left_out(tmp_path: Path) -> None:
+    batch = [begin(10, 2, at_us=EPOCH_US + 9), *(make_event(n, at_us=EPOCH_US + 8) for n in (10, 11))]
+    first = Segment(1, [make_event(0), *batch, commit(10, at_us=EPOCH_US + 10), make_event(1)], footer=False)
+    store = write_store(tmp_path / "s", [first, Segment(2, [make_event(2)]), Segment(3, [make_event(3)])])
+    path = store / "000001.fbat"
+    data = bytearray(path.read_bytes())
+    data[first.offsets()[4] + 50] ^= 1  # the COMMIT
+    path.write_bytes(bytes(data))
+    assert bp.open_reader(store).plan_compaction().outcome == "refused"
 
 
 def test_a_compaction_that_is_not_settled_is_refused(store: Path) -> None:

@@ -100,6 +100,21 @@ def test_the_reference_reads_the_output_with_its_footer_as_it_read_the_store(
     assert after == expected_rows(rows, plan, layout)
 
 
+@pytest.mark.parametrize("profile", ["encrypted", "encrypted-event"])
+@pytest.mark.parametrize(("strategy", "rule"), RULES[:3])
+def test_the_reference_decrypts_all_that_stays(
+    oracle: Oracle, profile: str, strategy: Strategy, rule: Any, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    oracle.write(profile, store, seed=5)
+    reader = bp.open_reader(store)
+    plan = reader.plan_compaction(strategy, rule)
+    new, layout = performed(plan, reader.view, store, tmp_path / "new")
+    rows, after = (without(oracle.dump(one), "extensions") for one in (store, new))
+    assert any(row["encrypted"] and row["payload"] is not None for row in after)
+    assert after == expected_rows(rows, plan, layout)
+
+
 @pytest.mark.parametrize(("strategy", "rule"), RULES)
 def test_the_reference_verifies_the_output_and_misses_the_links_that_were_named(
     oracle: Oracle, store: Path, strategy: Strategy, rule: Any, tmp_path: Path
