@@ -43,7 +43,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "proof": {"errors", "model", "format", "kernels", "engine", "arrow", "frames"},
     "compaction": {
-        *("errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph", "frames", "proof"),
+        *("errors", "model", "format", "kernels", "engine", "arrow", "graph", "frames", "projection", "proof"),
     },
     # It names what it gives, and loads nothing before it is asked.
     "views": {"engine", "arrow", "graph", "frames", "projection", "proof", "compaction", "reader"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,7 @@ from batpak_analytics.engine.point_read import read_value
 from batpak_analytics.errors import PayloadEncryptedError, PayloadUndecodableError
 from batpak_analytics.format.layout import KIND_TOMBSTONE
 from batpak_analytics.model import EventKind
-from batpak_analytics.payloads.default import default_registry
+from batpak_analytics.projection.protocol import Fold, fold_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +42,7 @@ def state_changes(rows: EventRows, struck: Any, strategy: str, projections: Iter
     touched[entity[struck & rows.visible]] = True
     order = order[touched[entity[order]]]
     edges = [0, *(np.flatnonzero(np.diff(entity[order])) + 1).tolist(), len(order)] if len(order) else [0]
-    asked = [_Asked.of(one) for one in projections]
+    asked = [fold_of(one) for one in projections]
     found: list[StateChange] = []
     for low, high in pairwise(edges):
         mine = order[low:high]
@@ -55,7 +55,7 @@ def state_changes(rows: EventRows, struck: Any, strategy: str, projections: Iter
 
 
 def _of_entity(
-    rows: EventRows, mine: Any, struck: Any, strategy: str, entity: str, wanted: list[_Asked]
+    rows: EventRows, mine: Any, struck: Any, strategy: str, entity: str, wanted: list[Fold[Any]]
 ) -> Iterator[StateChange]:
     kinds = rows.column("kind")[mine]
     if all(one.kinds is not None for one in wanted):
@@ -64,50 +64,23 @@ def _of_entity(
         return
     events = list(_events(rows, mine))
     for one in wanted:
-        before = one.fold(event for event, _ in events)
-        after = one.fold(_after(events, struck, strategy))
+        before = _state(one, (event for event, _ in events))
+        after = _state(one, _after(events, struck, strategy))
         if not same(before, after):
-            yield StateChange(one.name, entity, before, after)
+            yield StateChange(one.name.rpartition(".")[2], entity, before, after)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A projection with what it wants: kinds (None for all), the class of the payload of some, one entity or all."""
-
-    name: str
-    projection: Any
-    kinds: frozenset[int] | None
-    types: Mapping[int, type]
-    entity: str | None
-
-    @classmethod
-    def of(cls, given: Any) -> _Asked:
-        if not callable(getattr(given, "initial", None)) or not callable(getattr(given, "apply", None)):
-            raise TypeError(f"{given!r:.60} is no projection: it needs initial() and apply(state, event).")
-        named, types, kinds = getattr(given, "kinds", None), {}, set()
-        if named is not None:
-            alone = isinstance(named, type) or hasattr(named, "__index__") or hasattr(named, "kinds")
-            for one in (named,) if alone else named:
-                if isinstance(one, type):
-                    kind = int((getattr(given, "registry", None) or default_registry).kind_of(one))
-                    types[kind] = one
-                    kinds.add(kind)
-                else:
-                    kinds.update(one.kinds() if hasattr(one, "kinds") else (one.__index__(),))
-        name = type(given).__qualname__
-        return cls(name, given, frozenset(kinds) or None, types, getattr(given, "entity", None))
-
-    def fold(self, events: Iterable[Any]) -> Any:
-        """The state after these events."""
-        state = self.projection.initial()
-        for event in events:
-            if self.kinds is not None and event.kind not in self.kinds:
-                continue
-            kind = self.types.get(int(event.kind))
-            if kind is not None:
-                event = replace(event, payload=event.decode(kind, getattr(self.projection, "registry", None)))
-            state = self.projection.apply(state, event)
-        return state
+def _state(fold: Fold[Any], events: Iterable[Any]) -> Any:
+    """The state after these events."""
+    state = fold.initial()
+    for event in events:
+        if fold.kinds is not None and event.kind not in fold.kinds:
+            continue
+        kind = fold.types.get(int(event.kind))
+        if kind is not None:
+            event = replace(event, payload=event.decode(kind, fold.registry))
+        state = fold.step(state, event)
+    return state
 
 
 def _events(rows: EventRows, mine: Any) -> Iterator[tuple[Any, int]]:
