@@ -30,8 +30,8 @@ class Projection(Protocol[S]):
       nothing at all for all kinds.
     - `entity`: the one entity it is about, matched exactly. None for all.
     - `version`: an int that changes with what `apply` does, so that caches keep states apart. 0 if absent.
-    - `reads`: the payload fields that it looks at. Then `event.payload` has only these in a replay, which is faster where
-      payloads have many others. None for all.
+    - `reads`: the payload fields that it looks at. Then `event.payload` has only these in a replay, which is faster
+      where payloads have many others. None for all.
     - `registry`: the `PayloadRegistry` of the classes in `kinds`; that of the process if absent.
 
     `apply` gets the state and an event with the attributes of `Event`, and returns the new state: another object, or
@@ -80,7 +80,7 @@ class Fold(Generic[S]):
     name: str
     projection: Any
     may_be_none: bool
-    reads: tuple[str, ...] | None
+    reads: tuple[str, ...] | None = None
 
     def step(self, state: S, event: Any) -> S:
         """The state after one event; raises what `apply` does, and `ProjectionError` where it gave None."""
