@@ -129,6 +129,7 @@ _KERNELS: Final = {
     "packing": ("pack_plain",),
     "tabular": ("pack_rows",),
     "framing": ("put_frame", "put_frames"),
+    "values": (),
     "event_rows": ("EventColumns", "EventRow"),
     "fields": ("locate_fields",),
     "columns": (

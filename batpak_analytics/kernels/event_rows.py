@@ -1,7 +1,6 @@
 """Events as rows of columns, made in a few nanoseconds each: twin of ``format/event_rows.py``.
 
-Payloads are decoded here as far as they are plain JSON of ordinary depth; anything else goes through the readable
-function, which also words what is wrong. Keys of maps repeat, so their strings are kept and found by their bytes.
+Payloads are decoded by ``values.py`` where they are plain, and by the readable function where not.
 """
 
 from __future__ import annotations
@@ -9,270 +8,22 @@ from __future__ import annotations
 import sys
 
 import cython
-from cython.cimports.batpak_analytics.kernels.texts import ascii_text, is_ascii
-from cython.cimports.batpak_analytics.kernels.wire import (
-    T_ARRAY,
-    T_BOOL,
-    T_FLOAT,
-    T_INT,
-    T_MAP,
-    T_NIL,
-    T_STR,
-    Head,
-    read_head,
-    skip_value,
-)
-from cython.cimports.batpak_analytics.kernels.words import big_u64_at
+from cython.cimports.batpak_analytics.kernels.values import Place, root_fields, root_value
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
-from cython.cimports.cpython.dict import PyDict_Copy, PyDict_SetItem
-from cython.cimports.cpython.list import PyList_New, PyList_SET_ITEM
-from cython.cimports.cpython.long import PyLong_FromLongLong, PyLong_FromUnsignedLongLong
-from cython.cimports.cpython.ref import Py_INCREF
-from cython.cimports.cpython.unicode import PyUnicode_DecodeUTF8
-from cython.cimports.libc.math import isfinite
-from cython.cimports.libc.string import memcmp, memcpy
 
 from batpak_analytics.errors import FormatError
 from batpak_analytics.format import event_rows as readable
 from batpak_analytics.format.json_text import payload_to_json_value
 from batpak_analytics.model import Coordinate, EventKind
 
-p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
 p_chars = cython.typedef(cython.pointer[cython.const[cython.char]])
 index = cython.typedef(cython.Py_ssize_t)
-u64 = cython.typedef(cython.ulonglong)
-i64 = cython.typedef(cython.longlong)
 
-SHALLOW = cython.declare(cython.int, 32)  # levels that are decoded by recursion
-MOST_KEYS = cython.declare(index, 64)  # of a map whose shape is kept
-PRIME = cython.declare(u64, 0x9E3779B97F4A7C15)
 ID_SIZE = cython.declare(index, 16)
-KINDS = cython.declare(index, 65536)
 
-_shapes = cython.declare(list, [None] * 128)
 _kinds = cython.declare(list, [None] * 65536)
 _making = cython.declare(cython.bint, False)  # an event without columns would read from nowhere
 _UNREAD = cython.declare(object, object())
-
-Place = cython.struct(data=p_bytes, at=cython.Py_ssize_t, end=cython.Py_ssize_t, odd=cython.bint)
-
-
-@cython.cfunc
-def _text(place: cython.pointer[Place], start: index, size: index) -> object:
-    """A string; UnicodeDecodeError where it is none."""
-    if is_ascii(place.data + start, size):
-        return ascii_text(place.data + start, size)
-    return PyUnicode_DecodeUTF8(cython.cast(p_chars, place.data + start), size, cython.NULL)
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def _skipped(place: cython.pointer[Place]) -> cython.bint:
-    """Move behind the value at the place; False where it is not plain."""
-    json: cython.bint = True
-    tag: cython.int
-    size: index
-    if place.at >= place.end:
-        return False
-    tag = place.data[place.at]
-    if tag <= 0x7F or tag >= 0xE0 or tag == 0xC0 or tag == 0xC2 or tag == 0xC3:
-        place.at += 1
-        return True
-    if 0xCA <= tag <= 0xD3:
-        size = 1 + (4 << (tag - 0xCA) if tag < 0xCC else 1 << (tag & 3))
-        if size > place.end - place.at:
-            return False
-        place.at += size
-        return True
-    if 0xA0 <= tag <= 0xBF:
-        size = tag & 31
-        if size >= place.end - place.at or not is_ascii(place.data + place.at + 1, size):
-            return False
-        place.at += 1 + size
-        return True
-    size = skip_value(place.data, place.at, place.end, 1, cython.address(json))
-    place.at = size
-    return size >= 0 and json
-
-
-@cython.cfunc
-def _some(place: cython.pointer[Place], fields: list, names: list) -> object:
-    """Of a map the fields that are wanted, and any other value as it is."""
-    head: Head
-    k: index
-    j: index
-    pairs: index
-    count: index = len(fields)
-    known: bytes
-    made: dict
-    if not read_head(place.data, place.at, place.end, cython.address(head)) or head.type != T_MAP:
-        return _value(place, SHALLOW)
-    pairs = head.size >> 1
-    place.at = head.start
-    made = {}
-    for k in range(pairs):
-        if not read_head(place.data, place.at, place.end, cython.address(head)) or head.type != T_STR:
-            place.odd = True
-            return None
-        place.at = head.start + head.size
-        for j in range(count):
-            known = cython.cast(bytes, fields[j])
-            if len(known) == head.size and memcmp(cython.cast(p_bytes, known), place.data + head.start, head.size) == 0:
-                value = _value(place, SHALLOW - 1)
-                if place.odd:
-                    return None
-                PyDict_SetItem(made, names[j], value)
-                break
-        else:
-            if not is_ascii(place.data + head.start, head.size) or not _skipped(place):
-                place.odd = True
-                return None
-    return made
-
-
-@cython.final
-@cython.cclass
-class _Shape:
-    """The keys that a map had: mostly the next one of its place has the same, in the same order."""
-
-    count: index
-    keys: list
-    stored: list  # the same as they are stored, heads included, to compare with
-    empty: dict  # these keys, each with None
-
-
-@cython.cfunc
-def _slot(place: cython.pointer[Place], pairs: index) -> index:
-    """Where the shape of such a map is kept: by its number of keys and the first of them."""
-    head: Head
-    word: u64 = pairs
-    k: index
-    if not read_head(place.data, place.at, place.end, cython.address(head)) or head.type != T_STR:
-        return 0
-    for k in range(head.size if head.size < 8 else 8):
-        word = (word << 8) ^ place.data[head.start + k]
-    return cython.cast(index, (word * PRIME) >> 57)
-
-
-@cython.cfunc
-def _map(place: cython.pointer[Place], pairs: index, levels: cython.int) -> object:
-    k: index
-    slot: index
-    known: bytes
-    shape: _Shape
-    made: dict
-    if pairs == 0:
-        return {}
-    slot = _slot(place, pairs)
-    if _shapes[slot] is None:
-        return _new_map(place, pairs, levels, slot, {}, 0)
-    shape = cython.cast(_Shape, _shapes[slot])
-    if shape.count != pairs:
-        return _new_map(place, pairs, levels, slot, {}, 0)
-    made = PyDict_Copy(shape.empty)
-    for k in range(pairs):
-        known = cython.cast(bytes, shape.stored[k])
-        if len(known) > place.end - place.at or memcmp(cython.cast(p_bytes, known), place.data + place.at, len(known)):
-            return _new_map(place, pairs, levels, slot, {key: made[key] for key in shape.keys[:k]}, k)
-        place.at += len(known)
-        value = _value(place, levels)
-        if place.odd:
-            return None
-        PyDict_SetItem(made, shape.keys[k], value)
-    return made
-
-
-@cython.cfunc
-def _new_map(
-    place: cython.pointer[Place], pairs: index, levels: cython.int, slot: index, made: dict, done: index
-) -> object:
-    """The rest of a map of a new shape, of which `done` pairs were read into `made`."""
-    head: Head
-    k: index
-    start: index
-    shape: _Shape
-    stored: list = [] if done == 0 else None
-    for k in range(done, pairs):
-        if not read_head(place.data, place.at, place.end, cython.address(head)) or head.type != T_STR:
-            place.odd = True
-            return None
-        key: str = sys.intern(_text(place, head.start, head.size))
-        start, place.at = place.at, head.start + head.size
-        if stored is not None:
-            stored.append(PyBytes_FromStringAndSize(cython.cast(p_chars, place.data + start), place.at - start))
-        value = _value(place, levels)
-        if place.odd:
-            return None
-        PyDict_SetItem(made, key, value)
-    if stored is not None and len(made) == pairs and pairs <= MOST_KEYS:
-        shape = _Shape.__new__(_Shape)
-        shape.count = pairs
-        shape.keys = list(made)
-        shape.stored = stored
-        shape.empty = dict.fromkeys(made)
-        _shapes[slot] = shape
-    return made
-
-
-@cython.cfunc
-def _list(place: cython.pointer[Place], count: index, levels: cython.int) -> object:
-    made: list = PyList_New(count)
-    k: index
-    for k in range(count):
-        value = _value(place, levels)
-        Py_INCREF(value)
-        PyList_SET_ITEM(made, k, value)
-        if place.odd:  # the items still to come are NULL, and nobody sees the list
-            return None
-    return made
-
-
-@cython.cfunc
-def _value(place: cython.pointer[Place], levels: cython.int) -> object:
-    """The value at a place, which moves behind it; `odd` is set where it is not plain, and the result is then None."""
-    head: Head
-    tag: cython.int
-    if place.at < place.end:
-        # What most values are, without a head of their own.
-        tag = place.data[place.at]
-        if tag <= 0x7F:
-            place.at += 1
-            return PyLong_FromLongLong(tag)
-        if tag == 0xCB and place.end - place.at > 8:
-            bits: u64 = big_u64_at(place.data + place.at + 1)
-            memcpy(cython.address(head.real), cython.address(bits), 8)
-            place.at += 9
-            return head.real if isfinite(head.real) else None
-        if 0xA0 <= tag <= 0xBF and (tag & 31) < place.end - place.at:
-            place.at += 1 + (tag & 31)
-            return _text(place, place.at - (tag & 31), tag & 31)
-    if not read_head(place.data, place.at, place.end, cython.address(head)):
-        place.odd = True
-        return None
-    place.at = head.start
-    if head.type == T_STR:
-        place.at += head.size
-        return _text(place, head.start, head.size)
-    if head.type == T_INT:
-        if head.negative or head.bits >> 63 == 0:
-            return PyLong_FromLongLong(cython.cast(i64, head.bits))
-        return PyLong_FromUnsignedLongLong(head.bits)
-    if head.type == T_FLOAT:
-        return head.real if isfinite(head.real) else None
-    if head.type == T_BOOL:
-        return True if head.bits else False
-    if head.type == T_NIL:
-        return None
-    # An item is a byte or more, so a count above what is left is a truncated value.
-    if levels == 0 or head.size > place.end - place.at:
-        place.odd = True
-        return None
-    if head.type == T_MAP:
-        return _map(place, head.size >> 1, levels - 1)
-    if head.type == T_ARRAY:
-        return _list(place, head.size, levels - 1)
-    place.odd = True  # bin and extensions
-    return None
 
 
 @cython.cclass
@@ -422,9 +173,9 @@ class EventColumns:
             place.odd = False
             try:
                 if self.fields is None:
-                    value = _value(cython.address(place), SHALLOW)
+                    value = root_value(cython.address(place))
                 else:
-                    value = _some(cython.address(place), self._fields, self._names)
+                    value = root_fields(cython.address(place), self._fields, self._names)
                 if not place.odd:
                     return value
             except UnicodeDecodeError:

@@ -80,7 +80,7 @@ class Fold(Generic[S]):
     name: str
     projection: Any
     may_be_none: bool
-    reads: tuple[str, ...] | None
+    reads: tuple[str, ...] | None = None
 
     def step(self, state: S, event: Any) -> S:
         """The state after one event; raises what `apply` does, and `ProjectionError` where it gave None."""

@@ -27,7 +27,7 @@ COLUMNS = ["entity", "payload.qty", "payload.price"]
 class Balance:
     """Totals by entity, changed in place: about 10 kB of state for the 500 entities of the main store."""
 
-    reads: tuple[str, ...] = ("qty", "price")
+    reads: Any = ("qty", "price")
 
     def initial(self) -> dict[str, Any]:
         """Nothing yet."""
@@ -40,6 +40,12 @@ class Balance:
         money = state["money"]
         money[event.entity] = money.get(event.entity, 0.0) + payload["qty"] * payload["price"]
         return state
+
+
+class Whole(Balance):
+    """The same, which does not say what it reads."""
+
+    reads: Any = None
 
 
 class Total(Balance):
@@ -89,7 +95,7 @@ def replay_cases(store: Path, events: int) -> list[Case]:
     """What a replay of the main store is asked. All but the first have the events in memory."""
     reader = bp.open_reader(store)
     replay = reader.replay(Balance())
-    whole = reader.replay(bp.Last())
+    whole = reader.replay(Whole())
     decoded = [Decoded(whole.event(position)) for position in range(1, events + 1)]
     start = {"events": 0, "money": 0.0}
     totals = reader.replay(bp.vectorised(_totals, columns=COLUMNS, initial=start))
@@ -105,11 +111,11 @@ def replay_cases(store: Path, events: int) -> list[Case]:
         anew = type(replay)(replay._selected, replay.source, replay.fold, 64 << 20)
         return int(anew.final()["events"])
 
-    def first_where() -> int:
-        return events if replay.first_where(never) is None else 0
+    def first_where(asked: bp.Replay) -> int:
+        return events if asked.first_where(never) is None else 0
 
-    def trace() -> int:
-        return len(replay.trace(lambda state: state["events"])) - 1
+    def trace(asked: bp.Replay) -> int:
+        return len(asked.trace(lambda state: state["events"])) - 1
 
     def vectorised(columns: bp.VectorReplay) -> int:
         columns.__dict__.pop("states", None)
@@ -127,8 +133,10 @@ def replay_cases(store: Path, events: int) -> list[Case]:
             events,
         ),
         Case("fold", "`replay.final()`, the first question", going(fold), events),
-        Case("first-where", "`replay.first_where(never)`", going(first_where), events),
-        Case("trace", "`replay.trace(function)`, a DataFrame", going(trace), events),
+        Case("first-where", "`replay.first_where(never)`", going(lambda: first_where(replay)), events),
+        Case("trace", "`replay.trace(function)`, a DataFrame", going(lambda: trace(replay)), events),
+        Case("first-where-whole", "`first_where` without `reads`", going(lambda: first_where(whole)), events),
+        Case("trace-whole", "`trace` without `reads`", going(lambda: trace(whole)), events),
         Case("state-at", "`replay.state_at(n)`, the slowest of 200", lambda: slowest(replay), events, reads_all=False),
         Case("bare-total", "a bare loop, one total", going(lambda: bare(Total())), events),
         Case(
