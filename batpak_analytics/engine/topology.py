@@ -3,11 +3,15 @@
 The reference decides by names alone and thereby hides acknowledged events in three crash windows (sidecars spec 7.4).
 Here the content decides (sidecars spec 7.5): sources count until the merged file is proven to be the finished output,
 and it is proven when sources began to be deleted, which happens only after it was written whole.
+
+A compaction from here (`store/swap.py`) leaves nothing to prove: its output takes its name whole, in one rename, so the
+name alone decides, for both engines alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +34,13 @@ LARGE_BYTES = 1 << 20
 
 NEXT_OPEN = "Store.open() settles it; nothing is missing here."
 
+SWAP_CUT_SHORT = (
+    "compaction-cut-short",
+    "a compaction had its output written and not yet in place; its sources were read",
+)
+SWAPPED = "compaction-running", "a compaction was removing its sources; its output was read"
+SWAP_FINISHED = "compaction-finished", "a compaction finished, and only its marker is left behind"
+
 
 def resolve_segments(
     listing: Listing,
@@ -49,8 +60,11 @@ def resolve_segments(
         return [one if isinstance(one, StretchScan) else scanner(one) for one in parts]
     merged = [one for one in plain if one.segment_id == marker.merged_id]
     source = [one for one in moved if one.segment_id == marker.merged_id]
-    _report_orphans([one for one in moved if one not in source], problems)
     others = set(marker.source_ids) - {marker.merged_id}
+    if marker.is_swap:
+        # It has its lasting id already, which is that of a source, and will have the name.
+        merged, source = [replace(one, segment_id=marker.lasting_id) for one in merged], []
+    _report_orphans([one for one in moved if one not in source], problems)
     rest = [one for one in plain if one.segment_id in others]
     missing = sorted(others - {one.segment_id for one in rest})
     outside = [one for one in plain if one.segment_id != marker.merged_id and one.segment_id not in others]
@@ -67,6 +81,9 @@ def _choose(
     scanner: _Scanner,
     problems: Problems,
 ) -> list[ListedSegment]:
+    if marker.is_swap and (merged or not missing):
+        _note(problems, *(SWAPPED if merged and rest else SWAP_FINISHED if merged else SWAP_CUT_SHORT))
+        return merged or rest
     if source and merged and not missing:
         _note(
             problems,

@@ -18,6 +18,7 @@ SEGMENT_EXTENSION: Final = "fbat"
 SEGMENT_NAME_DIGITS: Final = 6
 COMPACT_SOURCE_SUFFIX: Final = ".compact-src"
 MARKER_NAME: Final = "compaction.pending.json"
+SWAP_NAME: Final = "compaction.swap.json"  # of this package: what the marker links to
 LOCK_NAME: Final = ".batpak.lock"
 CHECKPOINT_NAME: Final = "index.ckpt"
 MMAP_INDEX_NAME: Final = "index.fbati"
@@ -27,6 +28,7 @@ KEYSET_NAME: Final = "keyset.fbatk"
 CURSOR_FOLDER: Final = "cursors"
 CURSOR_SUFFIX: Final = ".ckpt"
 TEMPORARY_PREFIX: Final = ".tmp"
+COMPACTED_PREFIX: Final = ".tmp-compacted-"  # an output that is no segment yet
 
 # -- integer ranges ---------------------------------------------------------------------------------------
 U8_MAX: Final = 0xFF

@@ -13,10 +13,13 @@ a compaction itself leaves, so the next open decides the same and goes on:
 3. the index images go (`image`): they are older than the compaction, or were written by a batpak that did not see all
    of the store, and without the marker it would believe them;
 4. the marker goes.
+
+Of a compaction from here (`swap`) there is less to decide: where the output has its place, the sources go; then 2 to 4.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +31,10 @@ from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.segments import scan_segment
 from batpak_analytics.engine.view import View
 from batpak_analytics.errors import StoreNeedsRepairError
-from batpak_analytics.format.layout import MARKER_NAME
+from batpak_analytics.format.layout import COMPACTED_PREFIX, MARKER_NAME
 from batpak_analytics.format.segment import canonical_name
+from batpak_analytics.format.sidecars.marker import CompactionMarker
+from batpak_analytics.store import swap
 from batpak_analytics.store.files import Files
 from batpak_analytics.store.report import Repair
 
@@ -53,6 +58,8 @@ def settle(files: Files, view: View) -> list[Repair]:
     if marker is None:
         return repairs
     _require_numbers_once(view)
+    if marker.is_swap:
+        return repairs + _finish_swap(files, view, [one.file.name for one in idle if one not in unnamed])
     moved = [one for one in view.segments if one.role == "moved-aside"]
     if not moved:
         return repairs + _remove_sources(files, view, [one for one in idle if one not in unnamed])
@@ -64,11 +71,36 @@ def settle(files: Files, view: View) -> list[Repair]:
     return [*repairs, Repair(name, "its compaction was undone", why)]
 
 
-def forget(files: Files, directory: Path) -> list[Repair]:
+def forget(files: Files, directory: Path, marker: CompactionMarker) -> list[Repair]:
     """Step 4. Raises OSError."""
-    files.remove(directory / MARKER_NAME)
-    files.sync_directory(directory)
+    swap.forget(files, directory, marker)
     return [Repair(MARKER_NAME, "it was removed", "its compaction is settled")]
+
+
+def clear_away(files: Files, directory: Path, names: Iterable[str]) -> list[Repair]:
+    """What a compaction from here left that was stopped before anything changed, or after everything had.
+
+    Raises OSError.
+    """
+    repairs = []
+    for name in names:
+        if name.startswith(COMPACTED_PREFIX):
+            files.remove(directory / name)
+            repairs.append(Repair(name, "it was removed", "a compaction was stopped before it used its output"))
+    if MARKER_NAME not in names:
+        named = swap.finish_naming(files, directory)
+        repairs += (
+            [] if named is None else [Repair(named, "it was given its name", "its compaction was done but for that")]
+        )
+    return repairs
+
+
+def _finish_swap(files: Files, view: View, sources: list[str]) -> list[Repair]:
+    """What is in the way of the output goes, where it took its place; otherwise there is nothing to undo."""
+    if not sources:
+        return []
+    swap.remove_sources(files, view.listing.directory, sources)
+    return [Repair(name, "it was removed", "its compaction had put its output in place") for name in sources]
 
 
 def _names(view: View) -> set[str]:
@@ -77,7 +109,7 @@ def _names(view: View) -> set[str]:
 
 def _is_source(view: View, one: ListedSegment) -> bool:
     marker = view.listing.marker
-    return marker is not None and one.segment_id == marker.merged_id
+    return marker is not None and not marker.is_swap and one.segment_id == marker.merged_id
 
 
 def _remove_sources(files: Files, view: View, sources: list[ListedSegment]) -> list[Repair]:

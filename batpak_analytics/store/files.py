@@ -68,6 +68,10 @@ class Files:
         """Give the file another name, at once or not at all."""
         os.replace(source, target)
 
+    def link(self, target: str, path: Path) -> None:
+        """Create a symbolic link to a file of the same directory; the name must be free."""
+        os.symlink(target, path)
+
     def remove(self, path: Path) -> None:
         """Remove a file of this store."""
         os.unlink(path)

@@ -6,7 +6,8 @@ included; a key whose event is in the store is found there even when that file i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from blake3 import blake3
@@ -100,6 +101,13 @@ class KeyHistory:
             receipt.content_hash, prev_hash, draft.entity, draft.scope, draft.kind, receipt.global_sequence, False,
             draft.extensions,
         )  # fmt: skip
+
+    def forget_places(self, dropped: Collection[bytes]) -> None:
+        """Events were moved by a compaction, and those of these ids dropped; their keys stay used."""
+        self._receipts.clear()
+        for key in dropped:
+            if key in self._entries:
+                self._entries[key] = replace(self._entries[key], event_evicted=True)
 
     def save(self, files: Files) -> None:
         """Write the list, at once and durably; cost: a few microseconds a key."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,13 +43,19 @@ class LiveRows:
     def __init__(self, view: View | None) -> None:
         """`view` is the store as it was found; None for a new one."""
         self._view = view
+        self._in_order: bool | None = None if view else True
+        self._descriptors = DescriptorCache()
+        self._found_descriptors = view.descriptors if view else self._descriptors
+        self._begin_with(view.segments if view else (), len(view.segments) if view else 0)
+
+    def _begin_with(self, sealed: Iterable[SegmentRows], found: int) -> None:
+        """Take these segments for those that are sealed, of which so many were there when the store was opened."""
         self._sealed: list[SegmentRows] = []
         self._segments: tuple[SegmentRows, ...] = ()
         self._starts = [0]
-        for segment in view.segments if view else ():
+        for segment in sealed:
             self._add(segment)
-        self._found = len(self._sealed)
-        self._descriptors = DescriptorCache()
+        self._found = found
         self._index = IdIndex()
         self._recent: dict[bytes, int] = {}
         self._learned = 0
@@ -60,8 +68,9 @@ class LiveRows:
 
     def snapshot(self) -> Snapshot:
         """What is visible now."""
-        segments, view, writer = self._caught_up(), self._view, self._writer
-        return Snapshot(segments, writer.hidden, lambda: view is None or view.in_order, writer.shown_below)
+        segments, view, known, writer = self._caught_up(), self._view, self._in_order, self._writer
+        in_order = (lambda: view.in_order) if known is None and view is not None else lambda: known is not False
+        return Snapshot(segments, writer.hidden, in_order, writer.shown_below)
 
     def find(self, event_id: bytes) -> Place | None:
         """The event with this id; behind a fence that is open too, unless it was taken back."""
@@ -70,11 +79,43 @@ class LiveRows:
         ordinals, recent = self._index.candidates(event_id), self._recent.get(event_id[::-1])
         return place_of(event_id, ordinals if recent is None else [*ordinals, recent], segments, self._starts)
 
+    def prepared(self, path: Path, segment_id: int) -> SegmentRows:
+        """The rows of a sealed segment that does not count yet, for `replace`. Raises OSError, or what reading does."""
+        file = self._opened(path)
+        scan = scan_segment(ListedSegment(segment_id, file), Problems("raise"), last=False)
+        return _own(file, segment_id, scan.rows, scan.strings, _NOTHING)
+
+    def replace(self, gone: Collection[int], segment: SegmentRows, path: Path) -> None:
+        """From now on a prepared segment, at this path, stands for those of the ids `gone`, which are the lowest.
+
+        Every other segment is one whose footer has the numbers that are shown: the view of the open is let go, and
+        with it the files that are gone.
+        """
+        self._caught_up()
+        first = replace(segment, name=path.name, file=replace(segment.file, location=str(path), name=path.name))
+        staying = [first, *(one for one in self._sealed if one.segment_id not in gone)]
+        self._view, self._in_order = None, all_ascend(staying)
+        self._begin_with([self._hidden_now(one) for one in staying], 0)
+
+    def reopen(self, segments: Iterable[SegmentRows]) -> None:
+        """These were written anew under their names, with the numbers that are shown in their footers."""
+        for one in segments:
+            at = next(at for at, known in enumerate(self._sealed) if known.segment_id == one.segment_id)
+            self._sealed[at] = self._hidden_now(self.prepared(Path(one.path), one.segment_id))
+            self._segments = ()
+
+    def _hidden_now(self, one: SegmentRows) -> SegmentRows:
+        mask = self._writer.hidden.hides(one.rows["global_sequence"])
+        return _own(one.file, one.segment_id, one.rows, one.strings, mask)
+
+    def _opened(self, path: Path) -> SegmentFile:
+        identity = FileIdentity.of(os.stat(path))
+        return open_segment(str(path.parent), path.name, identity, self._descriptors, mapped=True)
+
     def close(self) -> None:
         """Let go of descriptors."""
         self._descriptors.close()
-        if self._view is not None:
-            self._view.descriptors.close()
+        self._found_descriptors.close()
 
     def _add(self, segment: SegmentRows) -> None:
         self._sealed.append(segment)
@@ -108,9 +149,7 @@ class LiveRows:
 
     def _sealed_rows(self, segment_id: int) -> SegmentRows:
         """A segment that was sealed since the open: what it held in memory is in its footer now."""
-        path = self._active.path.with_name(canonical_name(segment_id))
-        identity = FileIdentity.of(os.stat(path))
-        file = open_segment(str(path.parent), path.name, identity, self._descriptors, mapped=True)
+        file = self._opened(self._active.path.with_name(canonical_name(segment_id)))
         scan = scan_segment(ListedSegment(segment_id, file), Problems("report"), last=False)
         return _own(file, segment_id, scan.rows, scan.strings, self._writer.hidden.hides(scan.rows["global_sequence"]))
 
@@ -120,9 +159,7 @@ class LiveRows:
         self._segments = ()
         self._mask = hidden.hides(self._active.rows["global_sequence"])
         for place in range(self._found, len(self._sealed)):
-            was = self._sealed[place]
-            mask = hidden.hides(was.rows["global_sequence"])
-            self._sealed[place] = _own(was.file, was.segment_id, was.rows, was.strings, mask)
+            self._sealed[place] = self._hidden_now(self._sealed[place])
 
     def _learn_ids(self, segments: Sequence[SegmentRows]) -> None:
         count = self._starts[-1] + len(segments[-1].rows)
@@ -137,6 +174,17 @@ class LiveRows:
 
 
 _NOTHING = np.empty(0, bool)
+
+
+def all_ascend(segments: Sequence[SegmentRows]) -> bool:
+    """Whether commit order is segment by segment, row by row."""
+    last = -1
+    for segment in segments:
+        sequence = segment.sequence.astype(np.int64)
+        if len(sequence) and (sequence[0] <= last or bool((np.diff(sequence) <= 0).any())):
+            return False
+        last = int(sequence[-1]) if len(sequence) else last
+    return True
 
 
 def _ids_from(first: int, segments: Sequence[SegmentRows], starts: Sequence[int]) -> list[Any]:

@@ -28,7 +28,7 @@ from batpak_analytics.format.segment import parse_file_name
 from batpak_analytics.format.sidecars import visibility
 from batpak_analytics.format.sidecars.image import IndexImage
 from batpak_analytics.format.sidecars.visibility import HiddenRanges, below
-from batpak_analytics.store.compaction import COMPACTION_RULES, forget, settle
+from batpak_analytics.store.compaction import COMPACTION_RULES, clear_away, forget, settle
 from batpak_analytics.store.files import Files, replace_file
 from batpak_analytics.store.image import is_true, remove_images
 from batpak_analytics.store.repair import repair, repairable, unnumbered
@@ -90,7 +90,10 @@ def recover(directory: Path, files: Files, now_ns: int, *, allow_plaintext: bool
             refuse_sealed(directory, names, view)
         _refuse_damaged(view)
         image = load_image(view.listing, Problems("report"))
-        repairs = _made_harmless(files, look, view, image, now_ns)
+        repairs = clear_away(files, directory, names)
+        if repairs:
+            view = look()
+        repairs += _made_harmless(files, look, view, image, now_ns)
         if repairs:
             view = look()
             _refuse_damaged(view)
@@ -132,7 +135,7 @@ def _made_harmless(
         return repairs
     view = look()
     repairs += repair(files, unnumbered(view), now_ns) + remove_images(files, directory)
-    return repairs + (forget(files, directory) if marker is not None else [])
+    return repairs + (forget(files, directory, marker) if marker is not None else [])
 
 
 def _torn(view: View) -> list[Torn]:

@@ -23,6 +23,7 @@ class ActiveSegment:
         self.segment_id = segment_id
         self.path = directory / canonical_name(segment_id)
         self.size = 0
+        self.sealed = False
         self._files = files
         self._rows = FooterRows()
         self.strings: dict[str, int] = {}
@@ -64,11 +65,21 @@ class ActiveSegment:
         return self._rows.array
 
     def seal(self) -> None:
-        """Sync the frames, then write the footer and sync that: a footer on disk proves the frames are."""
+        """Sync the frames, then write the footer and sync that: a footer on disk proves the frames are.
+
+        Nothing is written behind it; sealing again does nothing.
+        """
+        if self.sealed:
+            return
         self.sync()
+        self.write_footer()
+        self.sync()
+        self.sealed = True
+
+    def write_footer(self) -> None:
+        """The middle of `seal`."""
         pieces = footer_pieces(self.rows, list(self.strings), self.size)
         self.size += write_pieces(self._files, self._descriptor, pieces)
-        self.sync()
 
     def close(self) -> None:
         """Let go of the file as it is, and of the rows: whoever looks at them has arrays of their own."""

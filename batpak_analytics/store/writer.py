@@ -265,6 +265,28 @@ class Writer:
         self._durable = self._next
         self._unsynced = 0
 
+    def seal(self) -> None:
+        """Seal the segment being written, whatever its size; the next append begins another.
+
+        Raises OSError where the footer could not be written: the segment is then as it was, and the store goes on.
+        """
+        self.sync()
+        if self._segment.sealed:
+            return
+        end, self._midway = self._segment.size, True
+        try:
+            self._segment.write_footer()
+        except OSError:
+            self._segment.size = end
+            with self._disk("cutting off a footer"):
+                self._segment.cut()
+            self._midway = False
+            raise
+        with self._disk("sealing the segment"):
+            self._segment.sync()
+        self._segment.sealed = True
+        self._midway = False
+
     def finish(self) -> None:
         """Seal the segment, unless a failure ended the writer, and let go of it."""
         try:
@@ -377,7 +399,7 @@ class Writer:
 
     def _rotate_if_full(self) -> None:
         """Seal before creating: a crash between leaves every segment but the last with a footer."""
-        if self._segment.size < self._config.segment_max_bytes:
+        if self._segment.size < self._config.segment_max_bytes and not self._segment.sealed:
             return
         self._midway = True
         with self._disk("starting a new segment"):

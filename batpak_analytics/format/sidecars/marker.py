@@ -21,6 +21,16 @@ class CompactionMarker:
     merged_id: int
     source_ids: tuple[int, ...]
 
+    @property
+    def is_swap(self) -> bool:
+        """Whether the merged file takes its name whole, in one rename: that of 0.9.0 is written under a source's."""
+        return self.merged_id not in self.source_ids and bool(self.source_ids)
+
+    @property
+    def lasting_id(self) -> int:
+        """The id that the merged file has in the end: the lowest of its sources, as in 0.9.0."""
+        return min(self.source_ids, default=self.merged_id)
+
 
 def decode(buf: Any) -> CompactionMarker:
     """The marker in a whole file: strict JSON, both keys once, unknown keys ignored."""
