@@ -36,7 +36,7 @@ NEXT_OPEN = "Store.open() settles it; nothing is missing here."
 
 SWAP_CUT_SHORT = (
     "compaction-cut-short",
-    "a compaction had its output written and not yet in place; its sources were read",
+    "a compaction had not put its output in place; its sources were read",
 )
 SWAPPED = "compaction-running", "a compaction was removing its sources; its output was read"
 SWAP_FINISHED = "compaction-finished", "a compaction finished, and only its marker is left behind"

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from batpak_analytics.engine.filesystem import list_files
 from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.sequences import load_image
 from batpak_analytics.engine.view import SegmentRows, View
-from batpak_analytics.errors import CompactionPlanError, FenceActiveError, FormatError, WriteFailedError
+from batpak_analytics.errors import BatpakError, CompactionPlanError, FenceActiveError, FormatError, WriteFailedError
 from batpak_analytics.evidence.compaction import Failed, Performed, Shape, Skipped, compaction_evidence
 from batpak_analytics.format.layout import COMPACTED_PREFIX
 from batpak_analytics.format.segment import parse_file_name
@@ -73,9 +74,17 @@ class Compactor:
             if plan.outcome == "skipped":
                 measured = _skipped(plan, site.directory)
             else:
-                swapping = self._last = Swap(site, plan, site.look())
-                measured = swapping.run()
+                self._last = Swap(site, plan, site.look())
+                measured = self._last.run()
+                self._let_go()
             return report_of(plan, elapsed_seconds=(time.perf_counter_ns() - started) / 1e9, **measured)
+
+    def _let_go(self) -> None:
+        """Nothing here keeps the sources: their room is free when nobody else looks at them."""
+        if self._last is not None and not self._last.unfinished:
+            self._last = None
+        with suppress(BatpakError, OSError):
+            self._site.look()
 
     def _clear_away(self) -> None:
         """What the disk refused to let go of after the last one."""

@@ -89,9 +89,7 @@ def clear_away(files: Files, directory: Path, names: Iterable[str]) -> list[Repa
             repairs.append(Repair(name, "it was removed", "a compaction was stopped before it used its output"))
     if MARKER_NAME not in names:
         named = swap.finish_naming(files, directory)
-        repairs += (
-            [] if named is None else [Repair(named, "it was given its name", "its compaction was done but for that")]
-        )
+        repairs += [] if named is None else [Repair(named, "it took its name", "its compaction was done but for that")]
     return repairs
 
 
