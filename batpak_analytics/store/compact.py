@@ -68,7 +68,9 @@ class Compactor:
     def compact(self, plan: CompactionPlan) -> CompactionReport:
         """What `Store.compact` does."""
         with self._one_at_a_time:
-            self._clear_away()
+            with self._site.turns:
+                self._site.running()
+                self.finish()
             started = time.perf_counter_ns()
             site = self._site
             if plan.outcome == "skipped":
@@ -86,13 +88,10 @@ class Compactor:
         with suppress(BatpakError, OSError):
             self._site.look()
 
-    def _clear_away(self) -> None:
-        """What the disk refused to let go of after the last one."""
+    def finish(self) -> None:
+        """Clear away what the disk refused to let go of after the last one, in a turn of the caller's."""
         if self._last is not None and self._last.unfinished:
-            with self._site.turns:
-                self._site.running()
-                self._last.finish()
-        self._last = None
+            self._last.finish()
 
 
 class Swap:
@@ -126,7 +125,8 @@ class Swap:
         except WriteFailedError:  # the writer has stopped, which is more than a compaction that failed
             raise
         except OSError as error:
-            return _failed(self._plan, site.directory, active, error)
+            unfinished = (self.unfinished,) if self.unfinished else ()
+            return {**_failed(self._plan, site.directory, active, error), "unfinished": unfinished}
         finally:
             self._drop_output()
 
@@ -143,6 +143,8 @@ class Swap:
     def _write(self) -> None:
         """The output, whole and on disk, under a name that neither engine takes for a segment's."""
         files, hasher, size = self._site.files, blake3(), 0
+        if self._output.exists():  # which the disk did not let go of
+            files.remove(self._output)
         descriptor = files.create(self._output)
         try:
             for piece in self._layout.pieces(self._site.clock_us() * 1000):
@@ -174,14 +176,15 @@ class Swap:
         site.history.save(site.files)
         active = writer.segment.segment_id
         writer.seal()
+        site.live.catch_up()
         self._marker = self._marked()
         try:
             swap.publish(site.files, site.directory, self._marker, self._output)
         except BaseException as error:
-            if not self._took_place():
+            self._withdraw()
+            if not swap.merged_path(site.directory, self._marker).exists():
                 raise
-            self._adopt(segment)
-            self.unfinished = "the disk did not confirm the change"
+            self._adopt(segment)  # it is in place, and the disk lets nobody take it back
             if not isinstance(error, OSError):
                 raise
             return self._measured(active)
@@ -198,14 +201,14 @@ class Swap:
             raise OSError(f"{self._site.directory} has no segment number left below those that stay")
         return CompactionMarker(merged, sources)
 
-    def _took_place(self) -> bool:
-        """Undo what was begun; True where the disk refused that too, and the output is in place."""
+    def _withdraw(self) -> None:
+        """Undo what was begun; `unfinished` says what the disk refused of that."""
         assert self._marker is not None
         try:
             swap.withdraw(self._site.files, self._site.directory, self._marker, self._output)
-        except OSError:
-            return swap.merged_path(self._site.directory, self._marker).exists()
-        return False
+            self.unfinished = ""
+        except OSError as error:
+            self.unfinished = f"undoing what was begun failed ({error.strerror or error})"
 
     def _adopt(self, segment: SegmentRows) -> None:
         """From here on the store's own queries see the output."""
@@ -231,10 +234,12 @@ class Swap:
         return merged if merged.exists() else swap.lasting_path(self._site.directory, self._marker)
 
     def finish(self) -> None:
-        """`clear_away` once more, in a later turn."""
-        self._clear_away()
+        """What the disk refused once more, in a later turn."""
         if self._segment is not None:
+            self._clear_away()
             self._adopt(self._segment)
+        else:
+            self._withdraw()
 
     def _clear_away(self) -> None:
         """Everything that the output replaced goes; `unfinished` says what the disk did not let go of."""
@@ -244,7 +249,7 @@ class Swap:
         try:
             if not confirmed:
                 files.sync_directory(directory)
-            swap.remove_sources(files, directory, [source.name for source in self._sources])
+            swap.remove_sources(files, directory, self._marker, [source.name for source in self._sources])
             remove_images(files, directory)
             swap.forget(files, directory, self._marker)
             self.unfinished = ""

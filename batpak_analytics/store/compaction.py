@@ -31,7 +31,7 @@ from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.segments import scan_segment
 from batpak_analytics.engine.view import View
 from batpak_analytics.errors import StoreNeedsRepairError
-from batpak_analytics.format.layout import COMPACTED_PREFIX, MARKER_NAME
+from batpak_analytics.format.layout import COMPACTED_PREFIX, MARKER_NAME, SEGMENT_EXTENSION, TEMPORARY_PREFIX
 from batpak_analytics.format.segment import canonical_name
 from batpak_analytics.format.sidecars.marker import CompactionMarker
 from batpak_analytics.store import swap
@@ -78,15 +78,16 @@ def forget(files: Files, directory: Path, marker: CompactionMarker) -> list[Repa
 
 
 def clear_away(files: Files, directory: Path, names: Iterable[str]) -> list[Repair]:
-    """What a compaction from here left that was stopped before anything changed, or after everything had.
-
-    Raises OSError.
+    """What was left by a compaction or repair that was stopped before its file was used, or when all but its name was
+    done. Raises OSError.
     """
     repairs = []
     for name in names:
-        if name.startswith(COMPACTED_PREFIX):
+        if name.startswith(COMPACTED_PREFIX) or (
+            name.startswith(TEMPORARY_PREFIX) and name.endswith(SEGMENT_EXTENSION)
+        ):
             files.remove(directory / name)
-            repairs.append(Repair(name, "it was removed", "a compaction was stopped before it used its output"))
+            repairs.append(Repair(name, "it was removed", "what was to become a segment was not finished"))
     if MARKER_NAME not in names:
         named = swap.finish_naming(files, directory)
         repairs += [] if named is None else [Repair(named, "it took its name", "its compaction was done but for that")]
@@ -95,9 +96,10 @@ def clear_away(files: Files, directory: Path, names: Iterable[str]) -> list[Repa
 
 def _finish_swap(files: Files, view: View, sources: list[str]) -> list[Repair]:
     """What is in the way of the output goes, where it took its place; otherwise there is nothing to undo."""
-    if not sources:
+    marker = view.listing.marker
+    if marker is None or not sources:
         return []
-    swap.remove_sources(files, view.listing.directory, sources)
+    swap.remove_sources(files, view.listing.directory, marker, sources)
     return [Repair(name, "it was removed", "its compaction had put its output in place") for name in sources]
 
 

@@ -79,6 +79,10 @@ class LiveRows:
         ordinals, recent = self._index.candidates(event_id), self._recent.get(event_id[::-1])
         return place_of(event_id, ordinals if recent is None else [*ordinals, recent], segments, self._starts)
 
+    def catch_up(self) -> None:
+        """Look at every segment that was sealed so far, while its file is there. Raises OSError."""
+        self._caught_up()
+
     def prepared(self, path: Path, segment_id: int) -> SegmentRows:
         """The rows of a sealed segment that does not count yet, for `replace`. Raises OSError, or what reading does."""
         file = self._opened(path)
@@ -88,10 +92,9 @@ class LiveRows:
     def replace(self, gone: Collection[int], segment: SegmentRows, path: Path) -> None:
         """From now on a prepared segment, at this path, stands for those of the ids `gone`, which are the lowest.
 
-        Every other segment is one whose footer has the numbers that are shown: the view of the open is let go, and
-        with it the files that are gone.
+        `catch_up` was called in the same turn. Every other segment is one whose footer has the numbers that are shown:
+        the view of the open is let go, and with it the files that are gone.
         """
-        self._caught_up()
         first = replace(segment, name=path.name, file=replace(segment.file, location=str(path), name=path.name))
         staying = [first, *(one for one in self._sealed if one.segment_id not in gone)]
         self._view, self._in_order = None, all_ascend(staying)

@@ -433,6 +433,8 @@ class Store(Queries, Waiting, Views):
                 try:
                     if not writer.stopped:
                         writer.cancel_fence()
+                        if self._compactor is not None:
+                            self._compactor.finish()
                         if say_so:
                             _append_closing(writer)
                 finally:

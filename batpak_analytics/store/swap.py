@@ -28,6 +28,7 @@ segment has none).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -67,8 +68,10 @@ def withdraw(files: Files, directory: Path, marker: CompactionMarker, output: Pa
         files.remove(directory / SWAP_NAME)
 
 
-def remove_sources(files: Files, directory: Path, names: Iterable[str]) -> None:
-    """Step 3, as far as it was not done. Raises OSError."""
+def remove_sources(files: Files, directory: Path, marker: CompactionMarker, names: Iterable[str]) -> None:
+    """Step 3, as far as it was not done: after step 6 the output has the name of a source. Raises OSError."""
+    if not merged_path(directory, marker).exists():
+        return
     for name in names:
         if (directory / name).exists():
             files.remove(directory / name)
@@ -76,8 +79,9 @@ def remove_sources(files: Files, directory: Path, names: Iterable[str]) -> None:
 
 
 def forget(files: Files, directory: Path, marker: CompactionMarker) -> None:
-    """Steps 5 and 6; of a compaction of 0.9.0 only the marker. Raises OSError."""
-    files.remove(directory / MARKER_NAME)
+    """Steps 5 and 6, as far as they were not done; of a compaction of 0.9.0 only the marker. Raises OSError."""
+    if os.path.lexists(directory / MARKER_NAME):
+        files.remove(directory / MARKER_NAME)
     files.sync_directory(directory)
     if marker.is_swap:
         _take_lasting_name(files, directory, marker)

@@ -22,10 +22,11 @@ Change = dict[str, "int | None"]
 
 @dataclass(frozen=True)
 class Stored:
-    """One file: its bytes on disk, and its bytes as every process sees them."""
+    """One file: its bytes on disk, and its bytes as every process sees them; or a symbolic link, whole at once."""
 
     durable: bytes = b""
     now: bytes = b""
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,10 @@ class State:
         names = applied(self.names, tuple(change for change in self.pending if chance.random() < share))
         path.mkdir(exist_ok=True)
         for name, number in names.items():
-            (path / name).write_bytes(left_of(self.files[number], chance))
+            if self.files[number].link:
+                (path / name).symlink_to(self.files[number].link)
+            else:
+                (path / name).write_bytes(left_of(self.files[number], chance))
         return path
 
 
@@ -144,6 +148,12 @@ class Power(Files):
         super().rename(source, target)
         number = self.now.seen[source.name]
         self._change(f"rename {source.name} {target.name}", {source.name: None, target.name: number})
+
+    def link(self, target: str, path: Path) -> None:
+        super().link(target, path)
+        number = len(self.now.files)
+        self._put(f"link {path.name}", number, Stored(link=target))
+        self._change(f"name {path.name}", {path.name: number})
 
     def remove(self, path: Path) -> None:
         super().remove(path)

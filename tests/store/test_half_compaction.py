@@ -129,6 +129,10 @@ class Dying(Files):
         self._meet()
         super().rename(source, target)
 
+    def link(self, target: str, path: Path) -> None:
+        self._meet()
+        super().link(target, path)
+
     def remove(self, path: Path) -> None:
         self._meet()
         super().remove(path)
