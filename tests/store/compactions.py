@@ -10,8 +10,7 @@ from typing import Any
 
 import batpak_analytics as bp
 from batpak_analytics.compaction.plan import CompactionPlan
-from batpak_analytics.compaction.planning import plan_compaction
-from batpak_analytics.format.layout import COMPACTED_PREFIX, MARKER_NAME, SWAP_NAME
+from batpak_analytics.format.layout import COMPACTED_PREFIX, KIND_TOMBSTONE, MARKER_NAME, SWAP_NAME
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.files import Files
 from batpak_analytics.store.store import Store
@@ -52,26 +51,29 @@ def written(path: Path, *, segment_bytes: int = 1_200) -> Path:
     return path
 
 
-def keeps(event: Any) -> bool:
+def keeps() -> Any:
     """The rule of the tests: one entity goes."""
-    return bool(event.entity != STRUCK)
+    return bp.keep.not_(bp.keep.entities(STRUCK))
 
 
-def plan_of(path: Path, strategy: str, keep: Any = keeps, **options: Any) -> CompactionPlan:
+def plan_of(path: Path, strategy: Any, **options: Any) -> CompactionPlan:
     """A plan for the store as it is now."""
     with bp.open_reader(path) as reader:
-        return plan_compaction(reader.view, strategy, None if strategy == "merge" else keep, **options)
+        return reader.plan_compaction(strategy, None if strategy == "merge" else keeps(), **options)
 
 
 def after(before: Shown, plan: CompactionPlan, path: Path) -> Shown:
     """What the plan makes of those events: worked out from its rule, not from its bytes."""
-    table = bp.scan_batpak(path, columns=["event_id", "entity", "segment_id"], system=True).to_arrow().to_pylist()
+    columns = ["event_id", "entity", "segment_id", "kind"]
+    table = bp.scan_batpak(path, columns=columns, system=True).to_arrow().to_pylist()
     sources = {source.segment_id for source in plan.sources}
-    goes = {row["event_id"] for row in table if row["entity"] == STRUCK and row["segment_id"] in sources}
+    struck = [row for row in table if row["entity"] == STRUCK and row["segment_id"] in sources]
+    # Reserved kinds, which a tombstone's is, stay unless they are asked for.
+    goes = {row["event_id"] for row in struck if row["kind"] != KIND_TOMBSTONE}
     if plan.strategy == "merge":
         return before
     if plan.strategy == "tombstone":
-        return [(event, number, 0x0FFE if event in goes else kind) for event, number, kind in before]
+        return [(event, number, KIND_TOMBSTONE if event in goes else kind) for event, number, kind in before]
     return [one for one in before if one[0] not in goes]
 
 

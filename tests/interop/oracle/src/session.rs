@@ -269,10 +269,13 @@ pub fn compact_by(store: &Store<Open>, strategy: &str, keep: Keep) -> Result<Jso
         "tombstone" => CompactionStrategy::Tombstone(keep),
         other => return Err(Failure::usage(format!("strategy {other} is none of merge, retention, tombstone"))),
     };
-    let (result, _) = store.compact(&CompactionConfig { strategy, min_segments: 2 })?;
+    let (result, body) = store.compact(&CompactionConfig { strategy, min_segments: 2 })?;
+    let hash = body.body_hash().map_err(|error| Failure::usage(error.to_string()))?;
     Ok(json!({
         "outcome": format!("{:?}", result.outcome),
         "segments_removed": result.segments_removed,
         "bytes_reclaimed": result.bytes_reclaimed,
+        "body": serde_json::to_value(&body)?,
+        "body_hash": hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
     }))
 }
