@@ -45,7 +45,10 @@ FAILED = "compaction pre-swap phase failed; disk layout rolled back: "
 
 
 class Site(NamedTuple):
-    """The parts of an open store that a compaction deals with; `running` raises once the store is closed."""
+    """The parts of an open store that a compaction deals with; `running` raises once the store is closed.
+
+    Segments from `first_own` on were begun by this store.
+    """
 
     files: Files
     directory: Path
@@ -55,6 +58,7 @@ class Site(NamedTuple):
     history: KeyHistory
     look: Callable[[], View]
     clock_us: Callable[[], int]
+    first_own: int
 
 
 class Compactor:
@@ -120,7 +124,7 @@ class Swap:
             self._write()
             segment = site.live.prepared(self._output, self._layout.segment_id)
             with site.turns:
-                self._number_what_stays(active)
+                self._number_what_stays()
                 return self._exchange(site.running(), segment)
         except WriteFailedError:  # the writer has stopped, which is more than a compaction that failed
             raise
@@ -158,13 +162,16 @@ class Swap:
             raise AssertionError(f"the output has {size} bytes, and {self._layout.size_bytes} were planned")
         self._hash = hasher.digest()
 
-    def _number_what_stays(self, active: int) -> None:
+    def _number_what_stays(self) -> None:
         """Give a footer to every segment of which only an image, or counting, knows the numbers: it will not, or not
         count so, beside the output. Sources keep theirs until they go, and need one only where an image knows better.
+
+        Such are only segments from before this session, which nobody writes to any more: the view may be older than
+        the end of any other.
         """
         image = load_image(self._view.listing, Problems("report"))
         mine = {segment.segment_id for segment in self._sources}
-        bare = [one for one in unnumbered(self._view) if one.segment_id < active]
+        bare = [one for one in unnumbered(self._view) if one.segment_id < self._site.first_own]
         bare = [one for one in bare if image is not None or one.segment_id not in mine]
         repair(self._site.files, bare, self._site.clock_us() * 1000)
         self._site.live.reopen([one for one in bare if one.segment_id not in mine])

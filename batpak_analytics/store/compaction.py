@@ -19,7 +19,7 @@ Of a compaction from here (`swap`) there is less to decide: where the output has
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.segments import scan_segment
 from batpak_analytics.engine.view import View
 from batpak_analytics.errors import StoreNeedsRepairError
-from batpak_analytics.format.layout import COMPACTED_PREFIX, MARKER_NAME, SEGMENT_EXTENSION, TEMPORARY_PREFIX
+from batpak_analytics.format.layout import COMPACTED_PREFIX, MARKER_NAME, SEGMENT_EXTENSION, SWAP_NAME, TEMPORARY_PREFIX
 from batpak_analytics.format.segment import canonical_name
 from batpak_analytics.format.sidecars.marker import CompactionMarker
 from batpak_analytics.store import swap
@@ -77,21 +77,29 @@ def forget(files: Files, directory: Path, marker: CompactionMarker) -> list[Repa
     return [Repair(MARKER_NAME, "it was removed", "its compaction is settled")]
 
 
-def clear_away(files: Files, directory: Path, names: Iterable[str]) -> list[Repair]:
-    """What was left by a compaction or repair that was stopped before its file was used, or when all but its name was
-    done. Raises OSError.
-    """
-    repairs = []
-    for name in names:
-        if name.startswith(COMPACTED_PREFIX) or (
-            name.startswith(TEMPORARY_PREFIX) and name.endswith(SEGMENT_EXTENSION)
-        ):
-            files.remove(directory / name)
-            repairs.append(Repair(name, "it was removed", "what was to become a segment was not finished"))
+def clear_away(files: Files, directory: Path, names: Collection[str]) -> list[Repair]:
+    """What was left by a compaction or repair that was stopped before its file was used. Raises OSError."""
+    going = [(name, "what was to become a segment was not finished") for name in names if _is_unfinished(name)]
     if MARKER_NAME not in names:
-        named = swap.finish_naming(files, directory)
-        repairs += [] if named is None else [Repair(named, "it took its name", "its compaction was done but for that")]
-    return repairs
+        if (directory / MARKER_NAME).is_symlink():
+            going.append((MARKER_NAME, "it is a link to nothing"))
+        elif SWAP_NAME in names and swap.unnamed_output(directory) is None:
+            going.append((SWAP_NAME, "a compaction was stopped before anything changed"))
+    for name, _ in going:
+        files.remove(directory / name)
+    return [Repair(name, "it was removed", why) for name, why in going]
+
+
+def _is_unfinished(name: str) -> bool:
+    repaired = name.startswith(TEMPORARY_PREFIX) and name.endswith(SEGMENT_EXTENSION)
+    return repaired or name.startswith(COMPACTED_PREFIX)
+
+
+def name_output(files: Files, directory: Path, marker: CompactionMarker) -> list[Repair]:
+    """The last step of a compaction that was done but for the name of its output. Raises OSError."""
+    swap.name_output(files, directory, marker)
+    name = canonical_name(marker.lasting_id)
+    return [Repair(name, "it took its name", "its compaction was done but for that")]
 
 
 def _finish_swap(files: Files, view: View, sources: list[str]) -> list[Repair]:

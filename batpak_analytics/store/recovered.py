@@ -28,12 +28,13 @@ from batpak_analytics.format.segment import parse_file_name
 from batpak_analytics.format.sidecars import visibility
 from batpak_analytics.format.sidecars.image import IndexImage
 from batpak_analytics.format.sidecars.visibility import HiddenRanges, below
-from batpak_analytics.store.compaction import COMPACTION_RULES, clear_away, forget, settle
+from batpak_analytics.store.compaction import COMPACTION_RULES, clear_away, forget, name_output, settle
 from batpak_analytics.store.files import Files, replace_file
 from batpak_analytics.store.image import is_true, remove_images
 from batpak_analytics.store.repair import repair, repairable, unnumbered
 from batpak_analytics.store.report import Repair
 from batpak_analytics.store.sealed import refuse_sealed
+from batpak_analytics.store.swap import unnamed_output
 from batpak_analytics.store.torn import Torn, repair_torn, torn_segments
 
 # What a new segment behind it does not make worse.
@@ -127,15 +128,17 @@ def _made_harmless(
 ) -> list[Repair]:
     """Whatever was left by a crash, made harmless for both engines; what was done."""
     directory, marker = view.listing.directory, view.listing.marker
+    unnamed = unnamed_output(directory)
     repairs = settle(files, view)
     if repairs:
         view = look()
     repairs += repair(files, repairable(view), now_ns) + repair_torn(files, _torn(view), now_ns)
-    if marker is None and (image is None or is_true(view, image)):
+    if marker is None and unnamed is None and (image is None or is_true(view, image)):
         return repairs
     view = look()
     repairs += repair(files, unnumbered(view), now_ns) + remove_images(files, directory)
-    return repairs + (forget(files, directory, marker) if marker is not None else [])
+    repairs += [] if marker is None else forget(files, directory, marker)
+    return repairs + ([] if unnamed is None else name_output(files, directory, unnamed))
 
 
 def _torn(view: View) -> list[Torn]:

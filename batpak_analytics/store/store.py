@@ -127,6 +127,7 @@ class Store(Queries, Waiting, Views):
             ) from error
         writer = Writer(self._files, self._path, self._config, state, history)
         live.follow(writer)
+        self._first_own = writer.segment.segment_id
         try:
             # Whole milliseconds, never before the last point of the store: so 0.9.0 takes it up.
             wall_ms = max(state.wall_ms, writer.now_us() // 1000)
@@ -357,7 +358,7 @@ class Store(Queries, Waiting, Views):
                 self._compactor = compactor.Compactor(
                     compactor.Site(
                         self._files, self._path, self._lock, self._running, self._live, self._history,
-                        lambda: self._reading().view, self._config.clock,
+                        lambda: self._reading().view, self._config.clock, self._first_own,
                     )
                 )  # fmt: skip
         done: CompactionReport = self._compactor.compact(plan)

@@ -34,7 +34,7 @@ from pathlib import Path
 
 from batpak_analytics.engine.filesystem import read_file
 from batpak_analytics.errors import FormatError
-from batpak_analytics.format.layout import CHECKPOINT_NAME, MARKER_NAME, MMAP_INDEX_NAME, SWAP_NAME
+from batpak_analytics.format.layout import MARKER_NAME, SWAP_NAME
 from batpak_analytics.format.segment import canonical_name, read_segment_header
 from batpak_analytics.format.sidecars import marker as marker_format
 from batpak_analytics.format.sidecars.marker import CompactionMarker
@@ -84,7 +84,7 @@ def forget(files: Files, directory: Path, marker: CompactionMarker) -> None:
         files.remove(directory / MARKER_NAME)
     files.sync_directory(directory)
     if marker.is_swap:
-        _take_lasting_name(files, directory, marker)
+        name_output(files, directory, marker)
 
 
 def merged_path(directory: Path, marker: CompactionMarker) -> Path:
@@ -97,35 +97,26 @@ def lasting_path(directory: Path, marker: CompactionMarker) -> Path:
     return directory / canonical_name(marker.lasting_id)
 
 
-def _take_lasting_name(files: Files, directory: Path, marker: CompactionMarker) -> bool:
-    """Step 6, and the file that the marker linked to goes; whether the output was there."""
+def name_output(files: Files, directory: Path, marker: CompactionMarker) -> None:
+    """Step 6, as far as it was not done, and the file that the marker linked to goes. Raises OSError."""
     merged, lasting = merged_path(directory, marker), lasting_path(directory, marker)
-    renamed = merged.exists() and not lasting.exists()
-    if renamed:
+    if merged.exists() and not lasting.exists():
         files.rename(merged, lasting)
         files.sync_directory(directory)
     if (directory / SWAP_NAME).exists():
         files.remove(directory / SWAP_NAME)
-    return renamed
 
 
-def finish_naming(files: Files, directory: Path) -> str | None:
-    """Step 6 after a crash in front of it; the name that a segment was given, None where nothing was left to do.
-
-    An index image that 0.9.0 wrote since then knows the segment by its other name, which it keeps then. Raises OSError.
-    """
+def unnamed_output(directory: Path) -> CompactionMarker | None:
+    """The marker of a compaction of which only step 6 is left to do, after a crash in front of it."""
     data = read_file(directory / SWAP_NAME)
-    if data is None:
+    if data is None or os.path.lexists(directory / MARKER_NAME):
         return None
     try:
         marker = marker_format.decode(data)
     except FormatError:
-        marker = CompactionMarker(0, ())
-    imaged = any((directory / name).exists() for name in (MMAP_INDEX_NAME, CHECKPOINT_NAME))
-    if marker.is_swap and not imaged and _is_output(directory, marker):
-        return canonical_name(marker.lasting_id) if _take_lasting_name(files, directory, marker) else None
-    files.remove(directory / SWAP_NAME)
-    return None
+        return None
+    return marker if marker.is_swap and _is_output(directory, marker) else None
 
 
 def _is_output(directory: Path, marker: CompactionMarker) -> bool:

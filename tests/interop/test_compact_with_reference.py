@@ -60,7 +60,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "strategy"), CASES)
 def test_every_state_of_a_compaction_is_before_or_after_for_both(
-    oracle: Oracle, tmp_path: Path, name: str, strategy: str
+    oracle: Oracle, tmp_path: Path, name: str, strategy: Any
 ) -> None:
     written(tmp_path / "store") if name == "written" else copy_of(name, tmp_path / "store")
     met: set[tuple[tuple[str, int], ...]] = set()
@@ -189,7 +189,7 @@ def test_killed_compactors_leave_exactly_the_events_that_were_kept(oracle: Oracl
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("name", ["segments", "lanes", "hidden", "payloads", "encrypted", "merge"])
 def test_reference_reads_the_result_and_keeps_the_same_events_itself(
-    oracle: Oracle, tmp_path: Path, name: str, strategy: str
+    oracle: Oracle, tmp_path: Path, name: str, strategy: Any
 ) -> None:
     ours, theirs = copy_store(FIXTURES / name, tmp_path / "ours"), copy_store(FIXTURES / name, tmp_path / "theirs")
     plain = StoreConfig(allow_plaintext=True)
@@ -227,7 +227,7 @@ def test_random_stores_are_compacted_as_planned_and_read_so_by_both(oracle: Orac
         with Store.open(path, config=StoreConfig(segment_max_bytes=4_000)) as store:
             store.append_batch([bp.BatchItem(f"order:{n}", "shop", KIND, n) for n in range(chance.randrange(1, 9))])
             before = shown(path)
-            strategy = chance.choice(STRATEGIES)
+            strategy: Any = chance.choice(STRATEGIES)
             plan = store.plan_compaction(strategy, *([] if strategy == "merge" else [keeps()]))
             expected = after(before, plan, path)
             store.compact(plan)

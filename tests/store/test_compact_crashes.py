@@ -53,7 +53,7 @@ def frozen(path: Path, copy: Path) -> Path:
 
 
 @pytest.mark.parametrize(("name", "strategy"), CASES)
-def test_death_before_any_call_leaves_before_or_after(tmp_path: Path, name: str, strategy: str) -> None:
+def test_death_before_any_call_leaves_before_or_after(tmp_path: Path, name: str, strategy: Any) -> None:
     made(name, tmp_path / "store")
     states = set()
     for at in range(1, MOST_CALLS):
@@ -159,7 +159,7 @@ def test_what_could_not_be_cleared_away_goes_when_the_store_closes(tmp_path: Pat
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_power_cut_at_any_call_leaves_before_or_after(tmp_path: Path, strategy: str) -> None:
+def test_power_cut_at_any_call_leaves_before_or_after(tmp_path: Path, strategy: Any) -> None:
     path = written(tmp_path / "store")
     chance = random.Random(SEED)
     files = Power(path)
