@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from batpak_analytics.proof.report import VerifyReport as VerifyReport
     from batpak_analytics.reader import Reader as Reader
     from batpak_analytics.reader import open_reader as open_reader
+    from batpak_analytics.store.compact_report import CompactionReport as CompactionReport
     from batpak_analytics.store.config import StoreConfig as StoreConfig
     from batpak_analytics.store.fence import Fence as Fence
     from batpak_analytics.store.idempotency import IdempotencyKey as IdempotencyKey
@@ -138,6 +139,7 @@ _HOMES = {
     "AppendedFrame": "store.table.append",
     "keep": "compaction",
     "CompactionPlan": "compaction.plan",
+    "CompactionReport": "store.compact_report",
     "PlanSummary": "compaction.plan",
     "Suggestion": "compaction.suggestions",
     "compare_plans": "compaction.compare",

@@ -112,3 +112,43 @@ def test_words_that_make_no_rule_are_one_line_of_help(
 def test_a_strategy_without_a_rule_is_refused_with_what_to_do(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compact", str(store), "--strategy", "retention"]) == 2
     assert "needs keep=" in capsys.readouterr().err
+
+
+def test_what_was_shown_is_what_is_done(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = (store, "--strategy", "retention", "--keep", "last=3")
+    planned = json.loads(run(capsys, *arguments, "--json", "--save", tmp_path / "plan.json"))
+    text = run(capsys, store, "--plan", tmp_path / "plan.json", "--apply")
+    assert "a dry run" not in text and "done: " in text and "events_dropped" in text
+    with bp.open_reader(store) as reader:
+        assert reader.view.segments[0].count == planned["summary"]["events_kept"]
+        assert reader.check() == []
+    assert main(["compact", str(store), "--plan", str(tmp_path / "plan.json"), "--apply"]) == 2
+    assert "Plan again" in capsys.readouterr().err
+
+
+def test_applying_tells_it_as_json_too(store: Path, quickstart: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    planned = json.loads(run(capsys, store, "--json"))["summary"]
+    told = json.loads(run(capsys, store, "--apply", "--json"))
+    assert told["outcome"] == "performed" and told["output"] == "000001.fbat" and told["unfinished"] == []
+    for name in ("events_kept", "bytes_net", "bytes_gross"):
+        assert told["numbers"][name] == planned[name]
+    assert json.loads(run(capsys, quickstart, "--apply", "--json"))["outcome"] == "skipped"
+
+
+def test_refused_plan_is_not_applied_and_the_store_is_not_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = shutil.copytree(FIXTURES / "encrypted", tmp_path / "store")
+    before = {path.name: path.read_bytes() for path in store.iterdir()}
+    text = run(capsys, store, "--strategy", "tombstone", "--keep", "last=1", "--apply", code=1)
+    assert "refused: " in text
+    assert {path.name: path.read_bytes() for path in store.iterdir()} == before
+    assert "done: " in run(capsys, store, "--strategy", "retention", "--keep", "last=1", "--apply")
+
+
+def test_saved_plan_and_a_new_rule_do_not_go_together(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, store, "--save", tmp_path / "plan.json")
+    assert main(["compact", str(store), "--plan", str(tmp_path / "plan.json"), "--keep", "last=1"]) == 2
+    assert "--plan has its rule in it" in capsys.readouterr().err

@@ -24,7 +24,7 @@ LAYERS: dict[str, set[str]] = {
     "payloads": {"errors", "model", "format", "kernels"},
     "store": {
         *("errors", "model", "format", "kernels", "engine", "payloads", "evidence", "frames", "reader", "views"),
-        "compaction",
+        *("compaction", "proof"),
     },
     "arrow": {"errors", "model", "format", "kernels", "engine"},
     "graph": {"errors", "model", "format", "kernels", "engine", "arrow"},

@@ -36,7 +36,7 @@ examples:
   batpak why    data/store 391124e8               what led to an event, and what it led to
   batpak check  data/store                        CRC of every frame and footer; exit code 0, 1 or 2
   batpak verify data/store                        links, clocks, batches, payload hashes; what that proves
-  batpak compact data/store                       what a compaction would do, before it is done
+  batpak compact data/store                       what a compaction would do, and --apply does it
 
 A store is the directory in which a Rust application keeps its *.fbat files. It is opened without a lock and
 nothing is ever written into it, so reading while the application runs is safe.
@@ -253,7 +253,7 @@ def _add_compact(commands: Any) -> None:
         "compact",
         "what a compaction would do, counted before it is done",
         "Plans a compaction of every segment but the last, and prints what would stay, what would go, and what that\n"
-        "breaks. A dry run: nothing is changed. Several --keep keep what any of them keeps.\n\n"
+        "breaks. A dry run: nothing is changed without --apply. Several --keep keep what any of them keeps.\n\n"
         "rules:\n"
         "  kinds=0x1001,0x1002     events of these kinds\n"
         "  entities=order,user:7   these entities, and those under them\n"
@@ -265,11 +265,12 @@ def _add_compact(commands: Any) -> None:
         "examples:\n"
         "  batpak compact data/store\n"
         "  batpak compact data/store --strategy retention --keep newer-than=90d --keep last=1 --with-causes\n"
-        "  batpak compact data/store --strategy retention --keep last=10 --save plan.json\n\n"
+        "  batpak compact data/store --strategy retention --keep last=10 --save plan.json\n"
+        "  batpak compact data/store --plan plan.json --apply\n\n"
         "exit code:\n"
-        "  0  it could be done, or would be skipped\n"
-        "  1  it is refused\n"
-        "  2  the store could not be read",
+        "  0  it was done, or could be, or is skipped\n"
+        "  1  it is refused, or failed with every event as it was\n"
+        "  2  the store could not be read, or opened for writing; or the plan does not fit it any more",
         _run("compact", "compact"),
     )
     _add_path(compact)
@@ -288,6 +289,8 @@ def _add_compact(commands: Any) -> None:
     add("--min-segments", type=_count, default=2, metavar="N", help="skip it with fewer segments (default 2)")
     add("--sample", type=float, metavar="SHARE", help="estimate from a share of the events, such as 0.05")
     add("--save", metavar="FILE", help="also write the plan, as JSON, outside the store")
+    add("--plan", metavar="FILE", help="a plan that was saved, instead of a new one")
+    add("--apply", action="store_true", help="do it; takes the store's lock")
     add("--json", action="store_true", help="print the summary as JSON")
 
 

@@ -1,4 +1,4 @@
-"""``compact``: what a compaction would do. A dry run; it writes nothing but the plan, where that is asked for."""
+"""``compact``: what a compaction would do. A dry run, which writes nothing but the plan, until ``--apply`` does it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,72 @@ SAMPLES = 5
 
 
 def compact(arguments: argparse.Namespace) -> int:
-    """Plan a compaction and print what it would do; 0 where it could be done, 1 where it is refused."""
-    rule = rule_of(arguments.keep, causes=arguments.with_causes, correlations=arguments.whole_correlations)
+    """Plan a compaction, print what it would do, and do it where that is asked for.
+
+    0 where it was done, could be, or is skipped; 1 where it is refused or failed.
+    """
     target = outside(arguments.path, arguments.save) if arguments.save else None
     with bp.open_reader(arguments.path) as reader:
-        plan = reader.plan_compaction(
-            arguments.strategy, rule, min_segments=arguments.min_segments, sample=arguments.sample,
-            system=arguments.system, tombstone_encrypted=arguments.tombstone_encrypted,
-        )  # fmt: skip
+        plan = _plan(reader, arguments)
         if target is not None:
             plan.save(target)
-        if arguments.json:
-            print(json.dumps(_as_json(plan), indent=1))
-        else:
-            _print(plan, tables.console(), suggest=not arguments.sample)
+        if not arguments.json:
+            _print(plan, tables.console(), suggest=not arguments.sample, dry=not arguments.apply)
             if target is not None:
                 print(f"{target}: the plan, {plan.digest.hex()[:8]}")
+        elif not arguments.apply:
+            print(json.dumps(_as_json(plan), indent=1))
+    if arguments.apply and plan.outcome == "ready":
+        return _apply(plan, arguments)
+    if arguments.apply and arguments.json:
+        print(json.dumps(_as_json(plan), indent=1))
     return FINDINGS if plan.outcome == "refused" else OK
+
+
+def _plan(reader: bp.Reader, arguments: argparse.Namespace) -> CompactionPlan:
+    if arguments.plan:
+        if arguments.keep or arguments.sample:
+            raise ValueError("--plan has its rule in it. Leave --keep and --sample out, or plan anew without --plan.")
+        return bp.CompactionPlan.load(arguments.plan).on(reader)
+    rule = rule_of(arguments.keep, causes=arguments.with_causes, correlations=arguments.whole_correlations)
+    return reader.plan_compaction(
+        arguments.strategy, rule, min_segments=arguments.min_segments, sample=arguments.sample,
+        system=arguments.system, tombstone_encrypted=arguments.tombstone_encrypted,
+    )  # fmt: skip
+
+
+def _apply(plan: CompactionPlan, arguments: argparse.Namespace) -> int:
+    """Open the store for writing and do what was planned, no more: the segment that opening adds is not in the plan."""
+    with bp.Store.open(arguments.path, config=bp.StoreConfig(allow_plaintext=True)) as store:
+        report = store.compact(plan)
+    if arguments.json:
+        print(json.dumps(_done(report), indent=1))
+    elif report.outcome == "performed":
+        print(f"done: {report.bytes_before:,} bytes in {report.segments_before} segments before, ", end="")
+        print(f"{report.bytes_after:,} in {report.segments_after} now. Evidence {report.body_hash}")
+        for what in report.unfinished:
+            print(f"unfinished: {one_line(what)}. The next open goes on with it.")
+    else:
+        print(f"{report.outcome}: {one_line(report.reason or 'too few segments')}. Every event is as it was.")
+    return FINDINGS if report.outcome == "failed" else OK
+
+
+def _done(report: bp.CompactionReport) -> dict[str, Any]:
+    numbers = (
+        *("events_kept", "events_dropped", "events_tombstoned", "bytes_before", "bytes_after", "bytes_net"),
+        *("bytes_gross", "segments_before", "segments_after"),
+    )
+    return {
+        "outcome": report.outcome,
+        "reason": report.reason,
+        "output": None if report.output is None else report.output.name,
+        "sources": list(report.sources),
+        "unfinished": list(report.unfinished),
+        "plan": report.plan_digest.hex(),
+        "compaction_id": report.compaction_id,
+        "body_hash": report.body_hash,
+        "numbers": {name: getattr(report, name) for name in numbers},
+    }
 
 
 def _as_json(plan: CompactionPlan) -> dict[str, Any]:
@@ -49,8 +98,8 @@ def _as_json(plan: CompactionPlan) -> dict[str, Any]:
     }
 
 
-def _print(plan: CompactionPlan, screen: Console, *, suggest: bool) -> None:
-    print(f"a dry run: nothing was changed. {one_line(plan.headline)}")
+def _print(plan: CompactionPlan, screen: Console, *, suggest: bool, dry: bool) -> None:
+    print(f"{'a dry run: nothing was changed. ' if dry else ''}{one_line(plan.headline)}")
     for reason in plan.refusals:
         print(f"refused: {one_line(reason)}")
     if plan.outcome == "skipped":

@@ -108,6 +108,7 @@ class Swap:
         self._site, self._plan, self._view = site, plan, view
         self._sources = sources_in(plan, view)
         self._layout = layout_of(plan, view)
+        self._require_hidden_events_hidden()
         self._output = site.directory / f"{COMPACTED_PREFIX}{os.getpid()}"
         self._hash = b""
         self._marker: CompactionMarker | None = None
@@ -142,6 +143,15 @@ class Swap:
                 "A visibility fence is open, and events behind it are in segments that are to be compacted. Commit or "
                 "cancel it first.",
                 path=self._site.directory,
+            )
+
+    def _require_hidden_events_hidden(self) -> None:
+        """Where the output has no footer its events are counted anew, and hidden ranges would mean others (T-1)."""
+        if not self._layout.footer and self._plan.summary().hidden_ranges_stale:
+            raise CompactionPlanError(
+                "The sources hold kinds that the output's footer could not keep, so its events would get other "
+                "numbers, and cancelled events would be shown in place of others. Nothing was changed. Leave this "
+                "store as it is, or append what is to be kept to a new one."
             )
 
     def _write(self) -> None:
@@ -283,7 +293,7 @@ class Swap:
         return {
             "outcome": "performed",
             "output": output,
-            "events_kept": len(self._layout.rows) - marked,
+            "events_kept": (self._segment.count if self._segment is not None else 0) - marked,
             "events_dropped": struck - marked,
             "events_tombstoned": marked,
             "bytes_before": sum(staying) + gross,

@@ -87,7 +87,11 @@ class LiveRows:
         """The rows of a sealed segment that does not count yet, for `replace`. Raises OSError, or what reading does."""
         file = self._opened(path)
         scan = scan_segment(ListedSegment(segment_id, file), Problems("raise"), last=False)
-        return _own(file, segment_id, scan.rows, scan.strings, _NOTHING)
+        rows = scan.rows
+        if scan.footer_state != FooterState.TRUSTED:  # the first segment of a store is counted from 0
+            rows = rows.copy()
+            rows["global_sequence"] = np.arange(len(rows))
+        return _own(file, segment_id, rows, scan.strings, _NOTHING)
 
     def replace(self, gone: Collection[int], segment: SegmentRows, path: Path) -> None:
         """From now on a prepared segment, at this path, stands for those of the ids `gone`, which are the lowest.

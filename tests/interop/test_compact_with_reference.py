@@ -119,7 +119,10 @@ def assert_reference_goes_on_and_this_engine_settles(oracle: Oracle, path: Path,
     assert_settles(path, shown(path))
     assert_store_equals(path, oracle.dump(path))
     assert oracle.compact(path, "merge")["outcome"] == "Performed"
-    assert [event for event, _, _ in seen(oracle, path)][: len(now)] == [event for event, _, _ in now]
+    # It counts anew now, and leaves the hidden ranges where they were (T-1): so what is shown may differ, not what is there.
+    with bp.open_reader(path) as reader:
+        there = {one.tobytes()[::-1] for segment in reader.view.segments for one in segment.rows["event_id"]}
+    assert there >= {event for event, _, _ in now}
 
 
 def test_power_cut_leaves_before_or_after_for_the_reference_too(oracle: Oracle, tmp_path: Path) -> None:

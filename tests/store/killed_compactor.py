@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import sys
 import threading
+from typing import Any
 
 import batpak_analytics as bp
 
@@ -38,7 +39,7 @@ def main() -> None:
     store = bp.Store.open(path, config=bp.StoreConfig(segment_max_bytes=chance.choice([2_000, 20_000])))
     threading.Thread(target=append, args=(store, seed), daemon=True).start()
     while True:
-        strategy = chance.choice(["merge", "retention", "retention"])
+        strategy: Any = chance.choice(["merge", "retention", "retention"])
         rule = bp.keep.not_(bp.keep.entities(f"order:{chance.randrange(5)}"))
         plan = store.plan_compaction(strategy, *([] if strategy == "merge" else [rule]))
         if plan.outcome != "ready":
