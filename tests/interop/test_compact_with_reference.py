@@ -119,7 +119,7 @@ def assert_reference_goes_on_and_this_engine_settles(oracle: Oracle, path: Path,
     assert_settles(path, shown(path))
     assert_store_equals(path, oracle.dump(path))
     assert oracle.compact(path, "merge")["outcome"] == "Performed"
-    # It counts anew now, and leaves the hidden ranges where they were (T-1): so what is shown may differ, not what is there.
+    # It counts anew now and leaves the hidden ranges where they were (T-1): what is shown may differ, not what is there.
     with bp.open_reader(path) as reader:
         there = {one.tobytes()[::-1] for segment in reader.view.segments for one in segment.rows["event_id"]}
     assert there >= {event for event, _, _ in now}
@@ -245,9 +245,7 @@ def test_random_stores_are_compacted_as_planned_and_read_so_by_both(oracle: Orac
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_body_and_hash_are_those_of_the_reference_for_what_it_did(
-    oracle: Oracle, tmp_path: Path, strategy: str
-) -> None:
+def test_body_and_hash_are_those_of_the_reference(oracle: Oracle, tmp_path: Path, strategy: str) -> None:
     path = copy_of("segments", tmp_path / "store")
     theirs: dict[str, Any] = oracle.compact(path, strategy)
     body = theirs["body"]
