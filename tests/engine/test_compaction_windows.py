@@ -124,3 +124,54 @@ def test_orphaned_source_is_told(tmp_path: Path) -> None:
     view = open_reader(tmp_path).view
     assert numbers(view) == ALL
     assert rules(view) == {"compaction-orphan"}
+
+
+def mark_swap(directory: Path, merged_id: int = 0) -> None:
+    """The marker of a compaction from here: a link, and an output that no file is yet."""
+    named = {"merged_id": merged_id, "source_segment_ids": [1, 2, 3]}
+    (directory / "compaction.swap.json").write_text(json.dumps(named))
+    (directory / "compaction.pending.json").symlink_to("compaction.swap.json")
+
+
+def put_in_place(directory: Path, drop: tuple[int, ...], merged_id: int = 0) -> None:
+    (directory / f"{merged_id:06}.fbat").write_bytes(output(drop).to_bytes())
+
+
+def test_swap_that_did_not_happen_shows_the_sources(tmp_path: Path) -> None:
+    write_store(tmp_path, [*sources(), active()])
+    mark_swap(tmp_path)
+    view = open_reader(tmp_path).view
+    assert numbers(view) == ALL
+    assert rules(view) == {"compaction-cut-short"}
+
+
+@pytest.mark.parametrize("gone", [(), (1,), (2, 3), (1, 2, 3)])
+def test_swap_that_happened_shows_the_output_whatever_is_left(tmp_path: Path, gone: tuple[int, ...]) -> None:
+    """Also where it shares no event with the sources that are left: nothing is decided by content."""
+    drop = (3, 4, 5, 6, 7, 8)
+    write_store(tmp_path, [*[one for one in sources() if one.segment_id not in gone], active()])
+    mark_swap(tmp_path)
+    put_in_place(tmp_path, drop)
+    view = open_reader(tmp_path).view
+    assert numbers(view) == [0, 1, 2, 9, 10, 11]
+    assert [segment.segment_id for segment in view.segments] == [1, 4]  # the id that it will have
+    assert rules(view) == {"compaction-finished" if len(gone) == 3 else "compaction-running"}
+    assert numbers(open_reader(tmp_path, on_damage="raise").view) == [0, 1, 2, 9, 10, 11]
+
+
+def test_swap_without_output_and_sources_is_refused_as_the_reference_refuses_it(tmp_path: Path) -> None:
+    write_store(tmp_path, [*sources()[1:], active()])
+    mark_swap(tmp_path)
+    view = open_reader(tmp_path).view
+    assert rules(view, "error") == {"compaction-sources-missing"}
+    with pytest.raises(MarkerCorruptError):
+        open_reader(tmp_path, on_damage="raise")
+
+
+def test_copy_that_was_moved_aside_before_is_no_source_of_a_swap(tmp_path: Path) -> None:
+    write_store(tmp_path, [*sources(), active()])
+    mark_swap(tmp_path)
+    (tmp_path / "000000.fbat.compact-src").write_bytes(output().to_bytes())
+    view = open_reader(tmp_path).view
+    assert numbers(view) == ALL
+    assert rules(view) == {"compaction-cut-short", "compaction-orphan"}

@@ -119,7 +119,7 @@ def assert_reference_goes_on_and_this_engine_settles(oracle: Oracle, path: Path,
     assert_settles(path, shown(path))
     assert_store_equals(path, oracle.dump(path))
     assert oracle.compact(path, "merge")["outcome"] == "Performed"
-    # It counts anew now and leaves the hidden ranges where they were (T-1): what is shown may differ, not what is there.
+    # It counts anew now, and leaves hidden ranges where they were (T-1): what is shown may differ, not what is there.
     with bp.open_reader(path) as reader:
         there = {one.tobytes()[::-1] for segment in reader.view.segments for one in segment.rows["event_id"]}
     assert there >= {event for event, _, _ in now}

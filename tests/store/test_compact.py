@@ -12,6 +12,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
@@ -26,13 +27,22 @@ from batpak_analytics.errors import (
     PlanOutgrownError,
     StoreClosedError,
 )
-from batpak_analytics.format.layout import COMPACTED_PREFIX, IDEMPOTENCY_NAME, KIND_TOMBSTONE, MARKER_NAME, SWAP_NAME
-from batpak_analytics.format.sidecars import idempotency
+from batpak_analytics.format.layout import (
+    COMPACTED_PREFIX,
+    IDEMPOTENCY_NAME,
+    KIND_TOMBSTONE,
+    MARKER_NAME,
+    SWAP_NAME,
+    VISIBILITY_NAME,
+)
+from batpak_analytics.format.sidecars import idempotency, visibility
 from batpak_analytics.format.sidecars.marker import CompactionMarker
+from batpak_analytics.format.sidecars.visibility import HiddenRanges
 from batpak_analytics.store import swap
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.files import Files
 from batpak_analytics.store.store import Store
+from tests.engine.building import EPOCH_US, Segment, begin, make_event, write_store
 from tests.store.compactions import (
     KIND,
     STRATEGIES,
@@ -162,8 +172,6 @@ def test_encrypted_event_becomes_a_tombstone_only_when_that_is_asked_for(tmp_pat
 
 def test_items_of_a_batch_that_never_was_do_not_come_back(tmp_path: Path) -> None:
     """Trap T-9: 0.9.0 makes events of them."""
-    from tests.engine.building import EPOCH_US, Segment, begin, make_event, write_store
-
     begun = [begin(10, 3, at_us=EPOCH_US + 10), *(make_event(n, at_us=EPOCH_US + 9) for n in (10, 11))]
     path = write_store(
         tmp_path / "store",
@@ -343,7 +351,8 @@ def test_keys_of_dropped_events_stay_used_also_after_a_crash(tmp_path: Path) -> 
     first = store.append(STRUCK, "shop", KIND, 1, idempotency_key=key)
     kept = store.append("order:1", "shop", KIND, 1, idempotency_key=bp.IdempotencyKey.for_operation("test", ["two"]))
     store.append("order:1", "shop", KIND, 2)
-    assert store.compact(store.plan_compaction("retention", keeps())).events_dropped == 1
+    report = store.compact(store.plan_compaction("retention", keeps()))
+    assert report.events_dropped == report.planned.idempotency_keys_kept == 1
     again = store.append(STRUCK, "shop", KIND, 1, idempotency_key=key)
     assert again.replayed and again.global_sequence == first.global_sequence and again.clock is None
     moved = store.append("order:1", "shop", KIND, 1, idempotency_key=kept.event_id)
@@ -566,3 +575,60 @@ def test_segment_that_a_kill_left_without_a_footer_keeps_its_numbers_beside_the_
         again = Path(shutil.copytree(killed, tmp_path / "again"))
     assert shown(again)[: len(kept)] == kept
     assert_settles(again, shown(again))
+
+
+def test_everything_can_be_appended_to_the_segment_that_follows(tmp_path: Path) -> None:
+    """The one that was being written is sealed; each way to append begins another."""
+    path = tmp_path / "store"
+    with Store.open(path) as store:
+        store.append("order:1", "shop", KIND, 0)
+    with Store.open(path) as store:
+        for number in range(4):
+            store.compact(store.plan_compaction(min_segments=1))
+            store.sync()
+            if number == 0:
+                store.append_frame(
+                    pa.table({"order": ["order:1", "order:2"], "n": [1, 2]}), entity="order", scope="s", kind=KIND
+                )
+            elif number == 1:
+                store.append_batch([bp.BatchItem("order:3", "s", KIND, n) for n in range(2)])
+            elif number == 2:
+                with store.begin_fence() as fence:
+                    fence.submit("order:4", "s", KIND, 1)
+            assert store.last_sequence is not None and store.durable_sequence is not None
+        rows = shown(path)
+        assert [number for _, number, _ in rows] == list(range(len(rows))) and len(rows) == 9
+    assert_settles(path, shown(path))
+    dropped = Store.open(path)
+    dropped.compact(dropped.plan_compaction(min_segments=1))
+    dropped.drop()
+    assert_settles(path, shown(path))
+
+
+def test_kinds_that_a_footer_would_change_cost_the_numbers_and_never_what_is_hidden(tmp_path: Path) -> None:
+    """0.9.0 reads an unknown reserved kind from a frame as it is, and from a footer as another: no footer then."""
+    odd = replace(make_event(1), kind=bp.EventKind(0x0123))
+    segments = [
+        Segment(1, [make_event(0), odd], footer=False),
+        Segment(2, [make_event(2), make_event(3)], first_sequence=7),
+        Segment(3, [make_event(4)], first_sequence=9),
+    ]
+    path = write_store(tmp_path / "store", segments)
+    with Store.open(path) as store:
+        plan = store.plan_compaction()
+        assert plan.summary().sequences_renumbered
+        report = store.compact(plan)
+        assert report.outcome == "performed"
+        assert [entry.global_sequence for entry in store.query(bp.Region())][:5] == [0, 1, 2, 3, 4]
+    assert [number for _, number, _ in shown(path)][:5] == [0, 1, 2, 3, 4]
+    path = write_store(tmp_path / "hidden", segments)
+    (path / VISIBILITY_NAME).write_bytes(hiding(8, 9))
+    with Store.open(path) as store:
+        before = shown(path)
+        with pytest.raises(CompactionPlanError, match="cancelled events would be shown"):
+            store.compact(store.plan_compaction())
+        assert shown(path) == before
+
+
+def hiding(start: int, stop: int) -> bytes:
+    return visibility.encode(HiddenRanges(((start, stop),), {}))

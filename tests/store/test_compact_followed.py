@@ -1,4 +1,4 @@
-"""Readers in other processes follow a store that is compacted again and again: nothing is lost, doubled or comes back."""
+"""Readers follow a store that another process compacts again and again: nothing is lost, doubled or comes back."""
 
 from __future__ import annotations
 
