@@ -113,6 +113,7 @@ class Swap:
         self._hash = b""
         self._marker: CompactionMarker | None = None
         self._segment: SegmentRows | None = None
+        self._evicted: list[bytes] = []
         self.unfinished = ""
 
     def run(self) -> dict[str, Any]:
@@ -124,6 +125,7 @@ class Swap:
         try:
             self._write()
             segment = site.live.prepared(self._output, self._layout.segment_id)
+            self._evicted = self._keys_that_go()
             with site.turns:
                 self._number_what_stays()
                 return self._exchange(site.running(), segment)
@@ -230,8 +232,7 @@ class Swap:
     def _adopt(self, segment: SegmentRows) -> None:
         """From here on the store's own queries see the output."""
         self._segment = segment
-        dropped = self._struck_ids() if self._plan.strategy == "retention" else set()
-        self._site.history.forget_places(dropped)
+        self._site.history.forget_places(self._evicted)
         self._site.live.replace({one.segment_id for one in self._sources}, segment, self._place)
 
     def _struck(self) -> list[Any]:
@@ -239,9 +240,13 @@ class Swap:
         both = zip(self._plan.sources, self._sources, strict=True)
         return [source.struck.choose(segment.rows["offset"]) for source, segment in both]
 
-    def _struck_ids(self) -> set[bytes]:
+    def _keys_that_go(self) -> list[bytes]:
+        """The keys whose events are dropped; events of sources have their keys in the history for long."""
+        if self._plan.strategy != "retention":
+            return []
         both = zip(self._sources, self._struck(), strict=True)
-        return {one.tobytes()[::-1] for segment, struck in both for one in segment.rows["event_id"][struck]}
+        ids = (one.tobytes()[::-1] for segment, struck in both for one in segment.rows["event_id"][struck])
+        return self._site.history.used(ids)
 
     @property
     def _place(self) -> Path:

@@ -6,7 +6,7 @@ included; a key whose event is in the store is found there even when that file i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,12 +102,15 @@ class KeyHistory:
             draft.extensions,
         )  # fmt: skip
 
-    def forget_places(self, dropped: Collection[bytes]) -> None:
-        """Events were moved by a compaction, and those of these ids dropped; their keys stay used."""
+    def used(self, ids: Iterable[bytes]) -> list[bytes]:
+        """Those of these ids that are keys in the list."""
+        return [one for one in ids if one in self._entries]
+
+    def forget_places(self, evicted: Iterable[bytes]) -> None:
+        """Events were moved by a compaction, and those of these keys dropped; the keys stay used."""
         self._receipts.clear()
-        for key in dropped:
-            if key in self._entries:
-                self._entries[key] = replace(self._entries[key], event_evicted=True)
+        for key in evicted:
+            self._entries[key] = replace(self._entries[key], event_evicted=True)
 
     def save(self, files: Files) -> None:
         """Write the list, at once and durably; cost: a few microseconds a key."""
