@@ -185,8 +185,9 @@ class Swap:
         mine = {segment.segment_id for segment in self._sources}
         bare = [one for one in unnumbered(self._view) if one.segment_id < self._site.first_own]
         bare = [one for one in bare if image is not None or one.segment_id not in mine]
-        repair(self._site.files, bare, self._site.clock_us() * 1000)
-        self._site.live.reopen([one for one in bare if one.segment_id not in mine])
+        for one in bare:
+            repair(self._site.files, [one], self._site.clock_us() * 1000)
+            self._site.live.reopen(one)
 
     def _exchange(self, writer: Writer, segment: SegmentRows) -> dict[str, Any]:
         """The change, in this turn: before it all is as it was, behind it the output stands for the sources."""

@@ -104,12 +104,11 @@ class LiveRows:
         self._view, self._in_order = None, all_ascend(staying)
         self._begin_with([self._hidden_now(one) for one in staying], 0)
 
-    def reopen(self, segments: Iterable[SegmentRows]) -> None:
-        """These were written anew under their names, with the numbers that are shown in their footers."""
-        for one in segments:
-            at = next(at for at, known in enumerate(self._sealed) if known.segment_id == one.segment_id)
-            self._sealed[at] = self._hidden_now(self.prepared(Path(one.path), one.segment_id))
-            self._segments = ()
+    def reopen(self, one: SegmentRows) -> None:
+        """A segment was written anew under its name, with the numbers that are shown in its footer."""
+        at = next(at for at, known in enumerate(self._sealed) if known.segment_id == one.segment_id)
+        self._sealed[at] = self._hidden_now(self.prepared(Path(one.path), one.segment_id))
+        self._segments = ()
 
     def _hidden_now(self, one: SegmentRows) -> SegmentRows:
         mask = self._writer.hidden.hides(one.rows["global_sequence"])

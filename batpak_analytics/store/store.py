@@ -18,6 +18,7 @@ from batpak_analytics.errors import BatpakError, StoreClosedError, WriteFailedEr
 from batpak_analytics.format import layout
 from batpak_analytics.model import EventKind, Receipt
 from batpak_analytics.payloads.default import default_registry
+from batpak_analytics.store.compacting import Compacting
 from batpak_analytics.store.config import StoreConfig
 from batpak_analytics.store.fence import Fence
 from batpak_analytics.store.files import Files
@@ -32,14 +33,13 @@ from batpak_analytics.store.writer import Writer
 from batpak_analytics.views import Views
 
 if TYPE_CHECKING:
-    from batpak_analytics.compaction.plan import CompactionPlan
     from batpak_analytics.reader import Reader
-    from batpak_analytics.store.compact_report import CompactionReport
+    from batpak_analytics.store.compact import Site
     from batpak_analytics.store.table.append import AppendedFrame
     from batpak_analytics.store.table.rows import Rows
 
 
-class Store(Queries, Waiting, Views):
+class Store(Queries, Waiting, Views, Compacting):
     """A store opened for writing, in the bytes of batpak 0.9.0. Threads may share it; a forked child may not.
 
     As a context manager it closes itself, and after an exception in the block too.
@@ -56,7 +56,6 @@ class Store(Queries, Waiting, Views):
         self._writer: Writer | None = None
         self._last_marks: Watermarks | None = None
         self._own_reader: Reader | None = None
-        self._compactor: Any = None
         try:
             files.make_directory(path)
         except OSError as error:
@@ -312,57 +311,12 @@ class Store(Queries, Waiting, Views):
         with self._lock:
             self._running().sync()
 
-    def compact(self, plan: CompactionPlan) -> CompactionReport:
-        """Replace the plan's source segments by its output: one segment, with the events that it keeps.
-
-        Appends of other threads go on while the output is written, and wait for the change itself, which is short. A
-        crash at any moment leaves exactly the events of before or of after, in both engines; readers that are open keep
-        what they show. What was not planned is not touched: events appended meanwhile, other segments, sequence
-        numbers, clocks, links. A plan that was made before further appends still applies.
-
-        Returns a `CompactionReport`: ``"performed"``; ``"skipped"`` where the plan has too few sources; or
-        ``"failed"`` where the disk refused, with the reason, and every event as it was.
-
-        Raises
-        ------
-        PlanOutgrownError
-            The sources are not those it was made for. Nothing was changed; plan again.
-        CompactionPlanError
-            It is an estimate, or refused for a reason that `plan.refusals` gives.
-        FenceActiveError
-            Events behind an open fence are in the sources.
-        WriteFailedError
-            A sync of the segment being written failed: the store has stopped, and every event is as it was.
-
-        Cost: the sources are read twice and the output is written once, beside the store's other work; a turn of a few
-        syncs; and as much room on the disk as the output takes, until the sources are gone. Their room is free when the
-        last reader lets them go.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> import batpak_analytics as bp
-        >>> with tempfile.TemporaryDirectory() as directory:
-        ...     for number in range(3):
-        ...         with bp.Store.open(directory) as store:
-        ...             _ = store.append("order:1", "shop", 0x1001, number)
-        ...     with bp.Store.open(directory) as store:
-        ...         report = store.compact(store.plan_compaction())
-        >>> report.outcome, report.segments_before, report.segments_after, report.events_dropped
-        ('performed', 4, 2, 0)
-        """
-        compactor = import_module("batpak_analytics.store.compact")
-        with self._lock:
-            self._running()
-            if self._compactor is None:
-                self._compactor = compactor.Compactor(
-                    compactor.Site(
-                        self._files, self._path, self._lock, self._running, self._live, self._history,
-                        lambda: self._reading().view, self._config.clock, self._first_own,
-                    )
-                )  # fmt: skip
-        done: CompactionReport = self._compactor.compact(plan)
-        return done
+    def _site(self) -> Site:
+        site: Site = import_module("batpak_analytics.store.compact").Site(
+            self._files, self._path, self._lock, self._running, self._live, self._history,
+            lambda: self._reading().view, self._config.clock, self._first_own,
+        )  # fmt: skip
+        return site
 
     def _mark(self, mark: Mark, sequence: int, *, push: bool) -> int | None:
         last = self._last_marks
@@ -434,8 +388,7 @@ class Store(Queries, Waiting, Views):
                 try:
                     if not writer.stopped:
                         writer.cancel_fence()
-                        if self._compactor is not None:
-                            self._compactor.finish()
+                        self._finish_compaction()
                         if say_so:
                             _append_closing(writer)
                 finally:

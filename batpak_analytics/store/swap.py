@@ -43,7 +43,8 @@ from batpak_analytics.store.files import Files, replace_file
 
 def free_id(taken: Collection[int], sources: Collection[int]) -> int | None:
     """An id for the output until it has its lasting one: free, and below every segment that stays. None if none is."""
-    first_to_stay = min(set(taken) - set(sources), default=0)
+    taken = set(taken)
+    first_to_stay = min(taken - set(sources), default=0)
     between = (one for one in range(1, first_to_stay) if one not in taken)
     return next(between, None if 0 in taken else 0)
 
