@@ -36,7 +36,7 @@ from batpak_analytics.store.files import Files, write_all
 from batpak_analytics.store.idempotency import KeyHistory
 from batpak_analytics.store.image import remove_images
 from batpak_analytics.store.live import LiveRows
-from batpak_analytics.store.repair import repair, unnumbered
+from batpak_analytics.store.repair import covers, repair, unnumbered
 from batpak_analytics.store.writer import Writer
 
 SHAPES: dict[str, Shape] = {"merge": "Merge", "retention": "Retention", "tombstone": "Tombstone"}
@@ -197,6 +197,7 @@ class Swap:
         active = writer.segment.segment_id
         writer.seal()
         site.live.catch_up()
+        self._hold_the_numbers_behind(segment)
         self._marker = self._marked()
         try:
             swap.publish(site.files, site.directory, self._marker, self._output)
@@ -213,6 +214,16 @@ class Swap:
         finally:
             self._adopt(segment)
         return self._measured(active)
+
+    def _hold_the_numbers_behind(self, output: SegmentRows) -> None:
+        """What follows the output must not be counted from its end by 0.9.0, where events were dropped there."""
+        following = self._site.live.first_sealed({segment.segment_id for segment in self._sources})
+        if following is None or covers(following):
+            return
+        top = int(output.sequence.max()) if output.count else -1
+        if int(following.sequence[0]) != top + 1:
+            repair(self._site.files, [following], self._site.clock_us() * 1000)
+            self._site.live.reopen(following)
 
     def _marked(self) -> CompactionMarker:
         sources = tuple(segment.segment_id for segment in self._sources)

@@ -83,6 +83,10 @@ class LiveRows:
         """Look at every segment that was sealed so far, while its file is there. Raises OSError."""
         self._caught_up()
 
+    def first_sealed(self, gone: Collection[int]) -> SegmentRows | None:
+        """The first segment with events that is sealed and not of these; None where that is the one being written."""
+        return next((one for one in self._sealed if one.segment_id not in gone and one.count), None)
+
     def prepared(self, path: Path, segment_id: int) -> SegmentRows:
         """The rows of a sealed segment that does not count yet, for `replace`. Raises OSError, or what reading does."""
         file = self._opened(path)

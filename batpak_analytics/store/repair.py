@@ -18,7 +18,7 @@ import numpy as np
 
 from batpak_analytics.engine.recovery import scan_frames
 from batpak_analytics.engine.view import SegmentRows, View
-from batpak_analytics.format.footer import encode_footer
+from batpak_analytics.format.footer import encode_footer, read_footer
 from batpak_analytics.format.layout import KIND_BATCH_COMMIT, FooterState
 from batpak_analytics.format.segment import encode_segment_header
 from batpak_analytics.store.files import Files, replace_file
@@ -94,7 +94,34 @@ def sound_bytes(contents: Contents, now_ns: int) -> Iterator[bytes]:
         header = encode_segment_header(segment.segment_id, now_ns)
         yield header
         end = len(header)
-    yield encode_footer(rows, strings, end)
+    yield encode_footer(covering(rows, end), strings, end)
+
+
+def covering(rows: Any, end: int) -> Any:
+    """Rows of a footer that reach to the end of the frames: with one for the COMMIT of a batch that stands there.
+
+    0.9.0 believes the numbers of a footer only where its rows do (segments spec 6.3), as long as any segment has no
+    footer. Both engines skip a marker's row.
+    """
+    behind = int(rows[-1]["offset"]) + int(rows[-1]["length"]) if len(rows) else end
+    if behind == end:
+        return rows
+    marker = np.zeros(1, rows.dtype)
+    for name in ("entity_idx", "scope_idx", "global_sequence", "wall_ms"):
+        marker[name] = rows[-1][name]
+    marker["kind"], marker["offset"], marker["length"] = KIND_BATCH_COMMIT, behind, end - behind
+    return np.concatenate([rows, marker])
+
+
+def covers(segment: SegmentRows) -> bool:
+    """Whether the rows of its footer reach to the end of its frames."""
+    if segment.footer_state != FooterState.TRUSTED or not segment.count:
+        return False
+    found = read_footer(segment.window(0, segment.size_bytes))
+    if found.entries is None or not len(found.entries):
+        return False
+    last = found.entries[-1]
+    return int(last["offset"]) + int(last["length"]) == found.frames_end
 
 
 def pieces_of(segment: SegmentRows, end: int) -> Iterator[bytes]:

@@ -76,9 +76,9 @@ class ActiveSegment:
         self.sync()
         self.sealed = True
 
-    def write_footer(self) -> None:
-        """The middle of `seal`."""
-        pieces = footer_pieces(self.rows, list(self.strings), self.size)
+    def write_footer(self, rows: Any = None) -> None:
+        """The middle of `seal`; with these rows where they are given."""
+        pieces = footer_pieces(self.rows if rows is None else rows, list(self.strings), self.size)
         self.size += write_pieces(self._files, self._descriptor, pieces)
 
     def close(self) -> None:

@@ -33,6 +33,7 @@ from batpak_analytics.store.idempotency import KeyHistory
 from batpak_analytics.store.items import Draft, PriorItem
 from batpak_analytics.store.placing import LANE, heads_after, lanes_of, string_numbers
 from batpak_analytics.store.recovered import Head, Recovered
+from batpak_analytics.store.repair import covering
 from batpak_analytics.store.segment import ActiveSegment
 from batpak_analytics.store.unit import SCRATCH_BYTES, Placed, Scratch, Unit, marker
 
@@ -266,7 +267,8 @@ class Writer:
         self._unsynced = 0
 
     def seal(self) -> None:
-        """Seal the segment being written, whatever its size; the next append begins another.
+        """Seal the segment being written, whatever its size, as one that stays when those before it change; the next
+        append begins another.
 
         Raises OSError where the footer could not be written: the segment is then as it was, and the store goes on.
         """
@@ -275,7 +277,7 @@ class Writer:
             return
         end, self._midway = self._segment.size, True
         try:
-            self._segment.write_footer()
+            self._segment.write_footer(covering(self._segment.rows, end))
         except OSError:
             self._segment.size = end
             with self._disk("cutting off a footer"):

@@ -28,6 +28,7 @@ from tests.store.compactions import (
     FIXTURES,
     KIND,
     STRATEGIES,
+    STRUCK,
     Shown,
     after,
     assert_settles,
@@ -285,3 +286,31 @@ def test_report_of_the_same_compaction_has_the_id_that_the_reference_gives(oracl
     assert isinstance(skipped.evidence.body.outcome, Skipped)
     told = oracle.compact(copy_of("untouched", tmp_path / "few-too"), "merge")
     assert skipped.body_hash == told["body_hash"]
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_numbers_behind_a_dropped_end_are_the_same_for_both_after_a_crash(
+    oracle: Oracle, tmp_path: Path, rotated: bool, sessions: int
+) -> None:
+    """The reference believes the footer of a segment that ends in a batch only where it has a row for the COMMIT."""
+    path = tmp_path / "store"
+    for _ in range(sessions - 1):
+        with Store.open(path) as store:
+            store.append("order:1", "shop", KIND, 1)
+    store = Store.open(path, config=StoreConfig(segment_max_bytes=1_500))
+    while store.last_sequence is None or store.last_sequence < 20:
+        store.append_batch([bp.BatchItem(name, "shop", KIND, "x" * 100) for name in ("order:1", STRUCK)])
+    plan = store.plan_compaction("retention", keeps())
+    for _ in range(4 if rotated else 0):
+        store.append_batch([bp.BatchItem("order:3", "shop", KIND, "y" * 400) for _ in range(3)])
+    expected = after(shown(path), plan, path)
+    store.compact(plan)
+    store.append_batch([bp.BatchItem("order:3", "shop", KIND, n) for n in range(2)])
+    crashed = Path(shutil.copytree(path, tmp_path / "crashed"))
+    store.close()
+    now = shown(crashed)
+    assert now[: len(expected)] == expected and len(now) == len(expected) + 2
+    assert now == seen(oracle, crashed)
+    oracle.append(crashed, seed=1, events=5, end="crash")
+    assert seen(oracle, crashed)[: len(now)] == now == shown(crashed)[: len(now)]
