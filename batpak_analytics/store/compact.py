@@ -193,9 +193,9 @@ class Swap:
         """The change, in this turn: before it all is as it was, behind it the output stands for the sources."""
         site = self._site
         self._require_no_fence(writer)
-        site.history.save(site.files)
         active = writer.segment.segment_id
-        writer.seal()
+        writer.seal()  # and sync: a key must not be on disk before its event is
+        site.history.save(site.files)
         site.live.catch_up()
         self._hold_the_numbers_behind(segment)
         self._marker = self._marked()

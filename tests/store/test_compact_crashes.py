@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import batpak_analytics as bp
 from batpak_analytics.errors import CompactionPlanError, WriteFailedError
 from batpak_analytics.format.layout import MARKER_NAME
 from batpak_analytics.store.config import StoreConfig
@@ -167,6 +168,8 @@ def test_power_cut_at_any_call_leaves_before_or_after(tmp_path: Path, strategy: 
     store = Store.open(path, config=StoreConfig(segment_max_bytes=3_000), files=files)
     store.append("order:1", "shop", KIND, "last")
     store.sync()
+    key = bp.IdempotencyKey.for_operation("test", ["not synced"])
+    store.append("order:1", "shop", KIND, "keyed", idempotency_key=key)
     before, plan = shown(path), plan_of(path, strategy)
     kept = after(before, plan, path)
     first = len(files.states) - 1
@@ -177,5 +180,9 @@ def test_power_cut_at_any_call_leaves_before_or_after(tmp_path: Path, strategy: 
     for number in range(CUTS):
         state = files.states[first + number % (last - first)]
         left = state.after_power_cut(chance, tmp_path / f"cut-{number}")
-        assert_settles(left, before, kept)
+        with Store.open(Path(shutil.copytree(left, tmp_path / "copy", symlinks=True))) as opened:
+            retried = opened.append("order:1", "shop", KIND, "keyed", idempotency_key=key)
+            assert not retried.replayed or opened.get(key).payload == "keyed", "a key is used, and its event is lost"
+        shutil.rmtree(tmp_path / "copy")
+        assert_settles(left, before, kept, before[:-1], kept[:-1])
         shutil.rmtree(left)
