@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from batpak_analytics.format.layout import FooterState
+from batpak_analytics.errors import FormatError
+from batpak_analytics.format.layout import MAX_SEGMENT_HEADER, SEGMENT_PREFIX_SIZE, FooterState
+from batpak_analytics.format.segment import read_segment_header
 from batpak_analytics.proof.faults import Fault
 from batpak_analytics.proof.links import Link, Links
 from batpak_analytics.proof.rows import AllRows
@@ -127,15 +129,26 @@ def _second_copies(rows: AllRows) -> Any:
 def check_segments(view: Any) -> Iterator[Fault]:
     """Holes in the numbers of the segment files.
 
-    A compaction leaves one behind its output, which has no footer (engine-read.md 13.3).
+    A compaction leaves one behind its output. That of 0.9.0 has no footer (engine-read.md 13.3); that of this package
+    has one, and was made after the segment behind it, which was being written then.
     """
     present = [segment for segment in view.segments if segment.role != "moved-aside"]
     if present and present[0].segment_id > 1:
         yield _hole(1, present[0].segment_id, present[0].segment_id)
     for left, right in pairwise(present):
-        output = left.footer_state == FooterState.ABSENT.value
-        if right.segment_id > left.segment_id + 1 and not output:
+        hole = right.segment_id > left.segment_id + 1
+        if hole and left.footer_state != FooterState.ABSENT.value and _created_ns(left) <= _created_ns(right):
             yield _hole(left.segment_id + 1, right.segment_id, right.segment_id)
+
+
+def _created_ns(segment: Any) -> int:
+    """When its header says that the segment was begun; 0 where it says nothing."""
+    try:
+        return read_segment_header(
+            segment.window(0, min(segment.size_bytes, SEGMENT_PREFIX_SIZE + MAX_SEGMENT_HEADER))
+        ).created_ns
+    except FormatError:
+        return 0
 
 
 def _hole(low: int, high: int, segment: int) -> Fault:

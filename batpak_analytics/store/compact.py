@@ -127,11 +127,14 @@ class Swap:
             segment = site.live.prepared(self._output, self._layout.segment_id)
             self._evicted = self._keys_that_go()
             with site.turns:
+                writer = site.running()
                 self._number_what_stays()
-                return self._exchange(site.running(), segment)
+                return self._exchange(writer, segment)
         except WriteFailedError:  # the writer has stopped, which is more than a compaction that failed
             raise
         except OSError as error:
+            if self._segment is not None:  # it is done, and cannot be measured
+                raise
             unfinished = (self.unfinished,) if self.unfinished else ()
             return {**_failed(self._plan, site.directory, active, error), "unfinished": unfinished}
         finally:

@@ -329,6 +329,11 @@ def test_a_missing_segment_is_found_and_a_compaction_is_not_one(tmp_path: Path) 
     sorted(store.glob("*.fbat"))[0].unlink()
     assert "segment-missing" in rules_of(store, "index")
     assert "segment-missing" not in rules_of(FIXTURES / "merge", "index")
+    store = copied("lanes", tmp_path)
+    with bp.Store.open(store) as opened:
+        assert opened.compact(opened.plan_compaction()).outcome == "performed"
+        opened.append("order:1", "shop", 0x1001, 1)
+    assert "segment-missing" not in rules_of(store, "index")
 
 
 # -- checked before ---------------------------------------------------------------------------------------

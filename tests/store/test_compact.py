@@ -521,6 +521,16 @@ def test_bridge_carries_an_old_checkpoint_over_a_compaction(tmp_path: Path) -> N
         skipped.bridge(before, before)
 
 
+def test_compacted_store_has_nothing_to_warn_of(tmp_path: Path) -> None:
+    path = written(tmp_path / "store")
+    with Store.open(path) as store:
+        store.append_batch([bp.BatchItem("order:1", "shop", KIND, n) for n in range(3)])
+        store.compact(store.plan_compaction())
+        report = store.verify("full")
+        assert report.verdict == "unanchored"
+        assert not [one for one in report.faults.listed if one.severity != "info"]
+
+
 def test_sources_are_let_go_by_the_store_itself(tmp_path: Path) -> None:
     """Deleted files take room for as long as somebody has them mapped, as a plan with its view has."""
     path = written(tmp_path / "store")

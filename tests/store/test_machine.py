@@ -1,4 +1,4 @@
-"""Any history of appends, batches, fences, retries, crashes, power cuts and reopens agrees with a plain list."""
+"""Any history of appends, batches, fences, retries, compactions, crashes, power cuts and reopens is that of a list."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -16,6 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 import batpak_analytics as bp
 from batpak_analytics.engine.filesystem import DescriptorCache
 from batpak_analytics.engine.view import build_view
+from batpak_analytics.format.layout import KIND_TOMBSTONE
+from tests.store.compactions import STRATEGIES
 from tests.store.power import Power
 from tests.store.test_power_cut import die
 
@@ -37,6 +41,7 @@ class Known:
     clock: int
     sequence: int
     hidden: bool = False
+    struck: bool = False
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -46,7 +51,8 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.path = Path(tempfile.mkdtemp(prefix="batpak-machine-"))
         self.events: list[Known] = []
-        self.used: dict[int, int] = {}
+        self.used: dict[int, Known | None] = {}
+        """The event of each key; None for one that a compaction dropped."""
         self.durable = 0
         """How many of the events are surely on disk."""
         self.store: bp.Store
@@ -61,7 +67,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = bp.Store.open(self.path, config=self.config, files=self.files)
 
     def _next_clock(self, entity: str, lane: int) -> int:
-        return sum((one.entity, one.lane) == (entity, lane) for one in self.events)
+        return 1 + max((one.clock for one in self.events if (one.entity, one.lane) == (entity, lane)), default=-1)
 
     def _add(self, entity: str, lane: int, number: int, receipt: bp.Receipt, *, hidden: bool = False) -> None:
         clock = self._next_clock(entity, lane)
@@ -73,13 +79,14 @@ class StoreMachine(RuleBasedStateMachine):
         receipt = self.store.append(entity, "s", KIND, {"n": number}, lane=lane, idempotency_key=key)
         if key in self.used:
             assert receipt.replayed
-            assert receipt.clock == self.events[self.used[key]].clock
+            known = self.used[key]
+            assert receipt.clock == (None if known is None else known.clock)
             return
         assert not receipt.replayed
         assert receipt.clock == self._next_clock(entity, lane)
-        if key is not None:
-            self.used[key] = len(self.events)
         self._add(entity, lane, number, receipt)
+        if key is not None:
+            self.used[key] = self.events[-1]
 
     @rule(items=st.lists(st.tuples(entities, lanes, numbers), max_size=5))
     def append_batch(self, items: list[tuple[str, int, int]]) -> None:
@@ -117,6 +124,41 @@ class StoreMachine(RuleBasedStateMachine):
             assert not offset
             self._add(entity, lane, 0, receipt)
 
+    @rule(chosen=st.lists(st.integers(0, 40), max_size=12), strategy=st.sampled_from(STRATEGIES))
+    def compact(self, chosen: list[int], strategy: Any) -> None:
+        """Some events go, none of them the last of its lane, hidden or not: there the clocks go on."""
+        last = {(one.entity, one.lane): one for one in self.events}
+        picked = [self.events[at] for at in sorted(set(chosen)) if at < len(self.events)]
+        going = {one.sequence for one in picked if last[one.entity, one.lane] is not one}
+        ids = self._ids_of(going)
+        rule = () if strategy == "merge" else (lambda event: event.event_id not in ids,)
+        plan = self.store.plan_compaction(strategy, *rule, min_segments=1)
+        if plan.outcome == "skipped":
+            return
+        report = self.store.compact(plan)
+        assert report.outcome == "performed"
+        if strategy == "merge":
+            return
+        sealed = {source.segment_id for source in plan.sources}
+        gone = {one for one in going if self._places[one] in sealed}
+        assert report.events_dropped + report.events_tombstoned == len(gone)
+        if strategy == "retention":
+            self.used |= {key: None for key, one in self.used.items() if one is not None and one.sequence in gone}
+            self.events = [one for one in self.events if one.sequence not in gone]
+        else:
+            for one in self.events:
+                one.struck |= one.sequence in gone
+
+    def _ids_of(self, sequences: set[int]) -> set[bytes]:
+        """The ids of events, hidden ones too; and where each stands."""
+        ids, self._places = set(), {}
+        for segment in build_view(self.path, "report", DescriptorCache(), {}).segments:
+            for row, sequence in zip(segment.rows, segment.sequence.tolist(), strict=True):
+                self._places[sequence] = segment.segment_id
+                if sequence in sequences:
+                    ids.add(row["event_id"].tobytes()[::-1])
+        return ids
+
     @rule()
     def close_and_reopen(self) -> None:
         self.store.close()
@@ -137,11 +179,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.path = left
         self._open()
         view = build_view(self.path, "report", DescriptorCache(), {})
-        count = sum(int((segment.rows["kind"] == KIND).sum()) for segment in view.segments)
+        count = sum(int((np.isin(segment.rows["kind"], [KIND, KIND_TOMBSTONE])).sum()) for segment in view.segments)
         assert self.durable <= count <= len(self.events)
         assert count == len(self.events) or not any(one.hidden for one in self.events[count:])
         del self.events[count:]
-        self.used = {key: at for key, at in self.used.items() if at < count}
+        lost = {id(one) for one in self.used.values()} - {id(one) for one in self.events} - {id(None)}
+        self.used = {key: one for key, one in self.used.items() if id(one) not in lost}
 
     @rule(torn=st.binary(max_size=40))
     def crash_and_reopen(self, torn: bytes) -> None:
@@ -158,11 +201,17 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def store_holds_the_list(self) -> None:
-        columns = ["entity", "lane", "clock", "global_sequence", "payload.n"]
-        rows = bp.scan_batpak(self.path, columns=columns).to_arrow().to_pylist() if self.events else []
+        columns = ["entity", "lane", "clock", "global_sequence", "payload.n", "kind"]
+        filters = [("kind", "in", [KIND, KIND_TOMBSTONE])]
+        scan = bp.scan_batpak(self.path, columns=columns, filters=filters, system=True)
+        rows = scan.to_arrow().to_pylist() if self.events else []
         found = [
-            Known(row["entity"], row["lane"], row["payload.n"], row["clock"], row["global_sequence"]) for row in rows
-        ]
+            Known(
+                row["entity"], row["lane"], row["payload.n"], row["clock"], row["global_sequence"],
+                struck=row["kind"] == KIND_TOMBSTONE,
+            )
+            for row in rows
+        ]  # fmt: skip
         assert found == [one for one in self.events if not one.hidden]
         sequences = [one.sequence for one in self.events]
         assert sequences == sorted(set(sequences))
