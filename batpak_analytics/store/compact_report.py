@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -86,8 +87,6 @@ class CompactionReport:
         >>> bridge.plan == report.plan_digest
         True
         """
-        from importlib import import_module
-
         if self.outcome != "performed":
             raise AnchorError(f"Nothing was compacted ({self.outcome}), so old checkpoints hold without a bridge.")
         made: Bridge = import_module("batpak_analytics.proof.bridge").Bridge.between(before, self.plan_digest, after)
