@@ -15,6 +15,7 @@ OTHERS = {
     "02_write_and_reopen.ipynb": (13, "table.dataframe"),
     "03_why_did_this_happen.ipynb": (5, "img"),
     "04_which_event_broke_it.ipynb": (5, "table"),
+    "05_what_would_compaction_cost.ipynb": (5, "table.dataframe"),
 }
 STDERR, ERROR = ("application/vnd.jupyter." + kind for kind in ("stderr", "error"))
 WAIT_MS = 60_000
