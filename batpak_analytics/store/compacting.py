@@ -43,9 +43,9 @@ class Compacting(ABC):
         WriteFailedError
             A sync of the segment being written failed: the store has stopped, and every event is as it was.
 
-        Cost: the sources are read twice and the output is written once, beside the store's other work; a turn of a few
-        syncs; and as much room on the disk as the output takes, until the sources are gone. Their room is free when the
-        last reader lets them go.
+        Cost: the sources are read twice and the output is written once, beside the store's other work; a turn of about
+        a dozen syncs, in which a segment is written anew where its footer has to be another; and as much room on the
+        disk as the output takes, until the sources are gone. Their room is free when the last reader lets them go.
 
         Examples
         --------
