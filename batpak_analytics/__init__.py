@@ -3,6 +3,7 @@
 The folders are the path of a byte, from a segment file on disk to a column in a notebook::
 
     errors, model   the exception tree; events, ids and findings as values
+    markup          pieces of HTML, for what notebooks show
     format/         bytes <-> values: pure functions over buffers
     kernels/        the same bytes, a million at a time, compiled
     engine/         files, order, damage and visibility

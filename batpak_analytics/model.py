@@ -8,6 +8,10 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from batpak_analytics.markup import Html, clip, element, facts, joined, short_id
+
+_WIDEST, _LONGEST = 200, 2000
+
 T = TypeVar("T")
 Severity = Literal["info", "warning", "error"]
 
@@ -152,6 +156,25 @@ class Event:
             f"Event(…{self.event_id.hex()[-8:]}, {self.entity!r} @ {self.scope!r}, kind={self.kind}, "
             f"clock={self.position.clock}, lane={self.position.lane}{cause}, "
             f"{payload}{sealed})"
+        )
+
+    def _repr_html_(self) -> Html:
+        at, cause = self.position, self.causation_id
+        sealed = "encrypted, " if self.payload_encryption is not None else ""
+        stored = isinstance(self.payload, bytes)
+        return facts(
+            joined([element("b", "Event"), " ", short_id(self.event_id)]),
+            {
+                "global sequence": self.global_sequence,
+                "entity": clip(self.entity, _WIDEST),
+                "scope": clip(self.scope, _WIDEST),
+                "kind": str(self.kind),
+                "clock, lane": f"{at.clock}, {at.lane}",
+                "timestamp": f"{self.timestamp_us} µs since 1970",
+                "correlation": short_id(self.correlation_id),
+                "cause": "names none" if cause is None else short_id(cause),
+                "payload": f"{sealed}{len(self.payload):,} bytes" if stored else clip(repr(self.payload), _LONGEST),
+            },
         )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
-from html import escape
 from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
@@ -20,6 +20,7 @@ from batpak_analytics.engine.queries import Queries
 from batpak_analytics.engine.snapshot import Snapshot
 from batpak_analytics.engine.view import View, build_view, require_directory
 from batpak_analytics.errors import ViewExpiredError
+from batpak_analytics.markup import Html, facts, plural, size_text, titled
 from batpak_analytics.model import Finding
 from batpak_analytics.projection.methods import States
 from batpak_analytics.views import Views
@@ -141,5 +142,16 @@ class Reader(Queries, Views, Copies, States):
         told = f", {len(worst)} findings" if worst else ""
         return f"Reader({str(self._path)!r}, {view.event_count} events in {len(view.segments)} segments{told})"
 
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>"
+    def _repr_html_(self) -> Html:
+        view = self._view
+        counted = Counter(finding.severity for finding in view.findings)
+        told = ", ".join(plural(count, severity) for severity, count in counted.items() if severity != "info")
+        return facts(
+            titled("Reader", self._path, ""),
+            {
+                "events": f"{view.event_count:,}, the store's own included",
+                "segments": f"{len(view.segments):,}, {size_text(sum(one.size_bytes for one in view.segments))}",
+                "last sequence": view.last_sequence,
+                "findings": f"{told}; findings() lists them" if told else "none so far",
+            },
+        )

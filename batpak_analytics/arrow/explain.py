@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from html import escape
 
 from batpak_analytics.arrow.schema import Tier
+from batpak_analytics.markup import preformatted, size_text
 
 _TIER_TEXT = {
     Tier.INDEX: "index (footers only)",
@@ -64,7 +64,7 @@ class Explanation:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
+        return preformatted(str(self))
 
     def _lines(self) -> list[str]:
         total = sum(segment.events for segment in self.segments)
@@ -73,7 +73,7 @@ class Explanation:
             f"  rows      {self.rows:,} of {total:,}" + (f", at most {self.limit:,}" if self.limit is not None else ""),
             f"  columns   {', '.join(self.columns)}",
             f"  tiers     {', '.join(_TIER_TEXT[tier] for tier in self.tiers)}",
-            f"  reads     {_size(self.index_bytes)} of index, {_size(self.frame_bytes)} of frames",
+            f"  reads     {size_text(self.index_bytes)} of index, {size_text(self.frame_bytes)} of frames",
             f"  segments  {len(self.kept)} kept, {len(self.pruned)} pruned of {len(self.segments)}",
         ]
         reasons = Counter(segment.reason or "no row matches" for segment in self.pruned)
@@ -85,10 +85,3 @@ class Explanation:
         counted = ", ".join(f"{count} {severity}" for severity, count in self.findings.items() if count)
         lines.append(f"  findings  {counted or 'none so far'}")
         return lines
-
-
-def _size(count: int) -> str:
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} bytes"

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import cached_property
-from html import escape
 from importlib import import_module
 from typing import Any
 
@@ -368,8 +367,8 @@ class Scan(ArrowStream):
 
     def _repr_html_(self) -> str:
         """A card with the first rows; reads only those."""
-        title = f"<b>Scan</b> of {escape(self.path)}: {self._selection.count:,} events selected"
-        return card(title, next(self._preview().to_batches(), None))
+        told = f"{self._selection.count:,} events selected"
+        return card("Scan", self.path, told, next(self._preview().to_batches(), None))
 
     def _preview(self) -> Scan:
         """The same scan of at most `PREVIEW_ROWS` rows."""

@@ -13,6 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from batpak_analytics.markup import plural as plural
+from batpak_analytics.markup import size_text as size_text
+
 ID_COLUMNS = frozenset({"event_id", "correlation_id", "causation_id", "parent_id", "related_id"})
 HASH_COLUMNS = frozenset({"prev_hash", "event_hash", "content_hash"})
 TAIL_DIGITS = 8  # ids are UUIDv7: they begin with the time, and the end tells them apart
@@ -120,19 +123,6 @@ def printable(text: str) -> str:
 def shortened(text: str) -> str:
     """The text, or its beginning and an ellipsis where it would fill the screen."""
     return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"
-
-
-def size_text(size_bytes: int) -> str:
-    """A size in the largest unit that keeps it at 1 or more: ``12.4 MiB``."""
-    size, units = float(size_bytes), ["bytes", "KiB", "MiB", "GiB", "TiB"]
-    while size >= 1024 and len(units) > 1:
-        size, units = size / 1024, units[1:]
-    return f"{size_bytes} bytes" if units[0] == "bytes" else f"{size:.1f} {units[0]}"
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 event``, ``2 events``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _is_number(value: object) -> bool:

@@ -11,10 +11,12 @@ import numpy as np
 from batpak_analytics.engine.ids import Place
 from batpak_analytics.engine.view import SegmentRows
 from batpak_analytics.format.layout import FOOTER_DTYPE, ZERO_ID
+from batpak_analytics.markup import Html, clip, element, joined, short_id, table
 from batpak_analytics.model import EventKind, HashChain, IndexEntry, Position
 
 AT_ONCE = 1024
 _SHOWN = 10
+_WIDEST = 80
 
 
 class Entries(Sequence[IndexEntry]):
@@ -95,6 +97,24 @@ class Entries(Sequence[IndexEntry]):
         shown = [f"  {one!r}" for one in self[:_SHOWN]]
         more = [f"  ... {len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
         return "\n".join([f"Entries of {len(self)} events", *shown, *more])
+
+    def _repr_html_(self) -> Html:
+        return joined([element("b", "Entries"), f" of {len(self):,} events", _rows(self[:_SHOWN])])
+
+
+def _rows(entries: Entries) -> Html:
+    shown = list(entries)
+    return table(
+        {
+            "sequence": [one.global_sequence for one in shown],
+            "event": [short_id(one.event_id) for one in shown],
+            "entity": [clip(one.entity, _WIDEST) for one in shown],
+            "scope": [clip(one.scope, _WIDEST) for one in shown],
+            "kind": [str(one.kind) for one in shown],
+            "clock": [one.position.clock for one in shown],
+            "lane": [one.position.lane for one in shown],
+        }
+    )
 
 
 def entry_of(segment: SegmentRows, row: Sequence[Any], sequence: int) -> IndexEntry:

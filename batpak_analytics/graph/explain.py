@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
 from batpak_analytics.format.layout import FOOTER_ENTRY_SIZE
 from batpak_analytics.graph.links import DANGLING, NONE, Links
+from batpak_analytics.markup import preformatted
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +64,4 @@ class GraphPlan:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
+        return preformatted(str(self))

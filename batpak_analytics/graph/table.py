@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
-from html import escape
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -165,9 +164,8 @@ class CausalTable(ArrowStream):
 
     def _repr_html_(self) -> str:
         """A card with the first rows."""
-        title = f"<b>{type(self).__name__}</b> of {escape(self.path)}: {self.count():,} rows"
         preview = self._table(self.rows[:PREVIEW_ROWS], pandas=False)
-        return card(title, next(iter(preview.to_batches()), None))
+        return card(type(self).__name__, self.path, f"{self.count():,} rows", next(iter(preview.to_batches()), None))
 
 
 def _at(stretch: Any, segments: Any, offsets: Any) -> Any:

@@ -13,6 +13,8 @@ import pandas as pd
 from batpak_analytics.engine.point_read import id_bytes
 from batpak_analytics.errors import AnchorError, EventNotFoundError
 from batpak_analytics.format.layout import FRAME_HEADER_SIZE
+from batpak_analytics.frames.findings import SEVERITIES
+from batpak_analytics.markup import Html, clip, element, folded, joined, plural, table, titled
 from batpak_analytics.proof.anchor import Anchored
 from batpak_analytics.proof.faults import Faults
 from batpak_analytics.proof.inclusion import InclusionProof
@@ -24,6 +26,7 @@ from batpak_analytics.proof.rows import AllRows
 from batpak_analytics.proof.rules import Rule
 
 VERIFIED, UNANCHORED, BROKEN = "verified", "unanchored", "broken"
+_SHOWN, _WIDEST, _LONGEST = 10, 200, 1200
 HOLDS, IN_DOUBT, FAILS, NOT_CHECKED = "holds", "in doubt", "fails", "not checked"
 
 
@@ -38,7 +41,7 @@ class Outcome:
     failed: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VerifyReport:
     """The answer of `Reader.verify`.
 
@@ -82,8 +85,8 @@ class VerifyReport:
     def statement(self) -> str:
         """The verdict in a sentence that says how far it goes."""
         told = (
-            _counted(self.faults.severities["error"], "error"),
-            _counted(self.faults.severities["warning"], "warning"),
+            plural(self.faults.severities["error"], "error"),
+            plural(self.faults.severities["warning"], "warning"),
         )
         if self.verdict == BROKEN:
             first = next(fault for fault in self.faults.listed if fault.severity == "error")
@@ -237,6 +240,33 @@ class VerifyReport:
             ],
         }
 
+    def __repr__(self) -> str:
+        told = ", ".join(plural(self.faults.severities[one], one) for one in ("error", "warning"))
+        return f"VerifyReport({self.verdict}, level={self.level!r}, {self.events:,} events, {told})"
+
+    def _repr_html_(self) -> Html:
+        """The statement, each rule with what it leaves open, and the first findings."""
+        outcomes = self.outcomes
+        listed = sorted(self.faults.listed, key=lambda fault: -SEVERITIES.index(fault.severity))[:_SHOWN]
+        rules = {
+            "rule": [one.rule.name for one in outcomes],
+            "state": [one.state for one in outcomes],
+            "checked": [f"{one.checked:,}" for one in outcomes],
+            "faults": [f"{one.failed:,}" for one in outcomes],
+            "leaves open": [one.rule.leaves_open for one in outcomes],
+        }
+        names = ("severity", "rule", "segment", "offset", "meaning", "action")
+        found = {name: [_cell(getattr(one, name)) for one in listed] for name in names}
+        return joined(
+            [
+                element(
+                    "div", titled("VerifyReport", self.view.path, ""), element("div", clip(self.statement, _LONGEST))
+                ),
+                folded(plural(len(outcomes), "rule"), table(rules)),
+                table(found, "The first findings; findings() gives all") if listed else "",
+            ]
+        )
+
     def __str__(self) -> str:
         lines = [self.statement, ""]
         for one in self.outcomes:
@@ -246,5 +276,5 @@ class VerifyReport:
         return "\n".join(lines)
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def _cell(value: Any) -> str | None:
+    return None if value is None else clip(value, _WIDEST)

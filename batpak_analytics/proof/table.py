@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from typing import Any
 
 import pyarrow as pa
@@ -54,4 +53,4 @@ class LazyTable(ArrowStream):
 
     def _repr_html_(self) -> str:
         """A card with the first rows."""
-        return card(f"<b>{self.title}</b> of {escape(self.path)}", next(self.to_batches(PREVIEW_ROWS), None))
+        return card(self.title, self.path, "", next(self.to_batches(PREVIEW_ROWS), None))

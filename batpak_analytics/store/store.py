@@ -18,6 +18,7 @@ from batpak_analytics.engine.queries import Queries
 from batpak_analytics.engine.snapshot import Snapshot
 from batpak_analytics.errors import BatpakError, StoreClosedError, WriteFailedError
 from batpak_analytics.format import layout
+from batpak_analytics.markup import Html, facts, plural, titled
 from batpak_analytics.model import EventKind, Receipt
 from batpak_analytics.payloads.default import default_registry
 from batpak_analytics.projection.methods import States
@@ -473,6 +474,15 @@ class Store(Queries, Waiting, Views, Copies, Imports, States, Compacting):
 
     def __repr__(self) -> str:
         return f"Store({str(self._path)!r}{'' if self._writer else ', closed'})"
+
+    def _repr_html_(self) -> Html:
+        report = self._report
+        found = f"{plural(report.events, 'event')} in {plural(report.segments, 'segment')}"
+        known: dict[str, Any] = {"state": "closed", "found on opening": found, "repairs": len(report.repairs)}
+        if self._writer is not None and os.getpid() == self._owner:
+            marks = self.watermarks()
+            known |= {"state": "open for writing", "last sequence": marks.written, "last on disk": marks.durable}
+        return facts(titled("Store", self._path, ""), known)
 
 
 def _append_closing(writer: Writer) -> None:

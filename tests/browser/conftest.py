@@ -99,7 +99,7 @@ def _without_outputs(notebook: dict[str, Any]) -> dict[str, Any]:
 
 def _server_command(address: str, notebooks: Path) -> list[str]:
     return [
-        *(sys.executable, "-m", "jupyter", "lab", f"--config={HERE / 'jupyter_server_config.py'}"),
+        *(sys.executable, "-m", "jupyterlab", f"--config={HERE / 'jupyter_server_config.py'}"),
         f"--ServerApp.port={address.rsplit(':', 1)[1]}",
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={notebooks}",

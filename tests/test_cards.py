@@ -1,0 +1,139 @@
+"""What a notebook shows of a value: true, short, and never script, whoever wrote the store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import batpak_analytics as bp
+from batpak_analytics import markup
+from tests.hostile import HOSTILE, write_hostile
+
+LONGEST_CARD = 15_000
+
+VALUES: dict[str, Callable[[bp.Reader], Any]] = {
+    "Reader": lambda reader: reader,
+    "Scan": lambda reader: reader.events(),
+    "Explanation": lambda reader: reader.events(entity=HOSTILE).explain(),
+    "Event": lambda reader: reader.get(reader.query(bp.Region(entity=HOSTILE))[0].event_id),
+    "Entries": lambda reader: reader.query(),
+    "Causes": lambda reader: reader.causes(),
+    "CausalNodes": lambda reader: reader.causal_nodes(),
+    "Correlations": lambda reader: reader.correlations(),
+    "GraphPlan": lambda reader: reader.causes().explain(),
+    "Chains": lambda reader: reader.chains(),
+    "ChainSummary": lambda reader: reader.chain_summary(),
+    "Segments": lambda reader: reader.segments(),
+    "VerifyReport": lambda reader: reader.verify(),
+}
+
+
+class Seen(HTMLParser):
+    """The tags and attributes that a browser would find."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_hostile(tmp_path_factory.mktemp("store") / "<b>&")
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_no_card_runs_what_stands_in_a_store(name: str, hostile: Path) -> None:
+    value = VALUES[name](bp.open_reader(hostile))
+    assert type(value).__name__ == name
+    shown = Seen(value._repr_html_())
+    assert not shown.tags & {"img", "script", "iframe", "a", "style", "svg", "b><"}
+    assert shown.attributes <= {"scope", "style"}
+    assert not shown.open
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_card_is_short_and_the_same_every_time(name: str, hostile: Path) -> None:
+    reader = bp.open_reader(hostile)
+    once, again = VALUES[name](reader)._repr_html_(), VALUES[name](bp.open_reader(hostile))._repr_html_()
+    assert once == again
+    assert len(once.encode()) < LONGEST_CARD
+    assert not re.search(r"0x[0-9a-f]{9,}", once), "an address in memory"
+
+
+@pytest.mark.parametrize("name", [name for name in VALUES if name not in ("Explanation", "GraphPlan", "Entries")])
+def test_the_plain_text_is_one_line(name: str, hostile: Path) -> None:
+    assert "\n" not in repr(VALUES[name](bp.open_reader(hostile)))
+
+
+def test_cards_of_one_event_show_ids_by_their_end_and_the_payload(hostile: Path) -> None:
+    reader = bp.open_reader(hostile)
+    effect = reader.get(reader.query(bp.Region(entity=HOSTILE))[1].event_id)
+    card = effect._repr_html_()
+    assert effect.causation_id is not None
+    for shown in (effect.event_id, effect.causation_id, effect.correlation_id):
+        assert f"…{shown.hex()[-8:]}" in card and shown.hex() not in card
+    assert "&lt;img src=x" in card and "0x1002" in card
+
+
+def test_a_store_tells_how_far_it_has_come_and_that_it_is_closed(tmp_path: Path) -> None:
+    store = bp.Store.open(tmp_path / "store", config=bp.StoreConfig(sync=1))
+    store.append("order:1", "shop", 0x1001, {})
+    assert "open for writing" in store._repr_html_()
+    store.close()
+    assert "closed" in store._repr_html_() and "closed" in repr(store)
+
+
+def test_a_broken_store_shows_its_first_findings_in_the_card(hostile: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for source in hostile.glob("*.fbat"):
+        data = bytearray(source.read_bytes())
+        data[data.index(b"onerror")] ^= 1
+        (copy / source.name).write_bytes(data)
+    report = bp.open_reader(copy).verify()
+    assert report.verdict == "broken"
+    card = report._repr_html_()
+    assert "frame" in card and "broken" in card and "<caption" in card
+    assert "broken" in repr(report) and "3 errors" in repr(report)
+    assert not Seen(card).open
+
+
+@given(st.text(), st.integers(0, 60))
+def test_clipped_text_takes_no_more_bytes_than_it_may(text: str, most: int) -> None:
+    text = text.encode("utf-8", "replace").decode()
+    clipped = markup.clip(text, most)
+    assert len(markup.text(clipped).encode()) <= max(most, len("…".encode()))
+    assert clipped == text or (clipped.endswith("…") and text.startswith(clipped[:-1]))
+
+
+@given(st.text(), st.text())
+def test_text_stays_text_in_content_and_in_attributes(content: str, attribute: str) -> None:
+    made = markup.element("td", content, title=attribute)
+    shown = Seen(made)
+    assert shown.tags == {"td"} and shown.attributes == {"title"} and not shown.open
+
+
+def test_what_is_markup_already_is_not_escaped_again() -> None:
+    assert markup.element("p", markup.element("b", "<"), "<") == "<p><b>&lt;</b>&lt;</p>"
+    assert markup.joined(["<", markup.Html("<br>")], " & ") == "&lt; &amp; <br>"
+    assert markup.facts("x", {"shown": 0, "left out": None}).count("<tr>") == 1
+    assert "and 1 more" in markup.first_rows({"a": ["1", "2", "3"]}, most=2)
