@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from batpak_analytics.graph.causes import Causes as Causes
     from batpak_analytics.graph.correlations import Correlations as Correlations
     from batpak_analytics.graph.nodes import CausalNodes as CausalNodes
+    from batpak_analytics.graph.surroundings import Surroundings as Surroundings
     from batpak_analytics.model import AncestorWalk as AncestorWalk
     from batpak_analytics.model import Event as Event
     from batpak_analytics.model import EventKind as EventKind
@@ -128,6 +129,7 @@ _HOMES = {
     "Causes": "graph.causes",
     "CausalNodes": "graph.nodes",
     "Correlations": "graph.correlations",
+    "Surroundings": "graph.surroundings",
     "Ocel": "frames.ocel",
     **dict.fromkeys(("DirectoryCache", "MemoryCache"), "projection.cache"),
     "declare": "projection.declared",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from batpak_analytics.graph.nodes import CausalNodes
     from batpak_analytics.projection.replay import Replay
     from batpak_analytics.projection.vectorised import Vectorised, VectorReplay
+    from batpak_analytics.graph.surroundings import Surroundings
     from batpak_analytics.proof.chains import Chains, ChainSummary
     from batpak_analytics.proof.report import VerifyReport
     from batpak_analytics.proof.segments import Segments
@@ -93,6 +94,26 @@ class Views:
         walk = getattr(import_module("batpak_analytics.frames.causes"), name)
         frame: pd.DataFrame = walk(self._now, *arguments, **form)
         return frame
+
+    def surroundings(
+        self, event_id: EventId, *, causes: int = 10, effects: int = 3, max_events: int = 40
+    ) -> Surroundings:
+        """The events nearest to one in the causal graph: up to `causes` generations back and `effects` on.
+
+        At most `max_events` in all, nearer ones first, and of what is left out the number. `Surroundings` describes
+        the answer; its `to_pandas()` gives a row for each event. Raises `EventNotFoundError`. Cost: the index, once for
+        a view, and the frames of the events shown, for their times.
+
+        >>> import batpak_analytics as bp
+        >>> reader = bp.open_reader(bp.demo_store())
+        >>> last = reader.causes().to_pandas()["effect_id"].iloc[-1]
+        >>> [(one.entity, one.distance, one.latency_ms) for one in reader.surroundings(last).events]
+        [('player:alice', -2, None), ('monster:rat', -1, 0.099), ('player:alice', 0, 0.07)]
+        """
+        found: Surroundings = import_module("batpak_analytics.graph.surroundings").surroundings(
+            self._now, event_id, causes, effects, max_events
+        )
+        return found
 
     def to_networkx(self, **filters: Any) -> Any:
         """The causal graph as a `networkx.DiGraph`, from causes to effects; needs `batpak-analytics[graph]`.

@@ -55,17 +55,7 @@ def _place(links: Links, text: str) -> int:
     """The event with this id, or with an id that ends in these digits, as tables show them."""
     if not re.fullmatch(rf"[0-9a-fA-F]{{{tables.TAIL_DIGITS},31}}", text):
         return links.find(id_bytes(text))
-    ids = links.gather(("event_id",))["event_id"].view(np.uint8).reshape(-1, 16)
-    whole = bytes.fromhex(text[len(text) % 2 :])
-    found = np.flatnonzero((ids[:, 16 - len(whole) :] == np.frombuffer(whole, np.uint8)).all(axis=1))
-    if len(text) % 2:
-        found = found[(ids[found, 15 - len(whole)] & 0xF) == int(text[0], 16)]
-    names = {ids[place].tobytes() for place in found}
-    if len(names) > 1:
-        raise ValueError(f"{len(names)} events have ids that end in {text}. Give more digits")
-    if not names:
-        raise bp.EventNotFoundError(f"No visible event has an id that ends in {text}. Give all 32 digits to be sure.")
-    return int(found[-1])
+    return links.find_ending(text)
 
 
 def _story(links: Links, place: int, depth: int, limit: int) -> Story:

@@ -21,7 +21,7 @@ from batpak_analytics.arrow.criteria import parse_criteria, resolve_as_of
 from batpak_analytics.arrow.selection import select
 from batpak_analytics.errors import EventNotFoundError, ResultTooLargeError
 from batpak_analytics.format.gather import row_count
-from batpak_analytics.format.layout import FOOTER_DTYPE
+from batpak_analytics.format.layout import FOOTER_DTYPE, ID_SIZE
 
 Array = npt.NDArray[Any]
 Places = npt.NDArray[np.int64]
@@ -175,6 +175,27 @@ class Links:
                 actual=event_id.hex(),
             )
         return int(places[-1])
+
+    def find_ending(self, digits: str) -> int:
+        """The place of the event whose id ends in these hexadecimal digits, as tables show it.
+
+        Raises `ValueError` where several do, and `EventNotFoundError` where none does.
+        """
+        ids = self.gather(("event_id",))["event_id"].view(np.uint8).reshape(-1, ID_SIZE)
+        whole = bytes.fromhex(digits[len(digits) % 2 :])
+        found = np.flatnonzero((ids[:, ID_SIZE - len(whole) :] == np.frombuffer(whole, np.uint8)).all(axis=1))
+        if len(digits) % 2:
+            found = found[(ids[found, ID_SIZE - 1 - len(whole)] & 0xF) == int(digits[0], 16)]
+        names = {ids[place].tobytes() for place in found}
+        if len(names) > 1:
+            raise ValueError(f"{len(names)} events have ids that end in {digits}. Give more digits")
+        if not names:
+            raise EventNotFoundError(
+                f"No visible event has an id that ends in {digits}. Give all 32 digits to be sure.",
+                path=self.view.path,
+                actual=digits,
+            )
+        return int(found[-1])
 
     def of_correlation(self, correlation_id: bytes) -> Places:
         """The places of the events with this correlation id; raises `EventNotFoundError` where there are none."""

@@ -40,12 +40,12 @@ def event_table(links: Links, places: Places, **before: Any) -> pa.Table:
     return pa.table({**before, **event_arrays(links, places)})
 
 
-def causes_of(links: Links, place: int) -> Places:
-    """The cause of an event, the cause of that and so on; ends before anything comes twice."""
+def causes_of(links: Links, place: int, most: int | None = None) -> Places:
+    """The cause of an event, the cause of that and so on, at most `most`; ends before anything comes twice."""
     parents, seen = links.parents, {place}
     found: list[int] = []
     at = int(parents[place])
-    while at >= 0 and at not in seen:
+    while at >= 0 and at not in seen and len(found) != most:
         found.append(at)
         seen.add(at)
         at = int(parents[at])
@@ -133,12 +133,12 @@ def critical_path(view: Any, correlation_id: EventId) -> pa.Table:
     )
 
 
-def check_depth(max_depth: Any) -> int | None:
-    """`max_depth=` as a number of generations; None for all."""
+def check_depth(max_depth: Any, name: str = "max_depth") -> int | None:
+    """`max_depth=`, or another, as a number of generations; None for all."""
     if max_depth is None:
         return None
     if isinstance(max_depth, bool) or not isinstance(max_depth, int | np.integer):
-        raise TypeError(f"max_depth={max_depth!r}: give an int or None.")
+        raise TypeError(f"{name}={max_depth!r}: give an int or None.")
     if max_depth < 0:
-        raise ValueError(f"max_depth={max_depth!r}: give zero or more.")
+        raise ValueError(f"{name}={max_depth!r}: give zero or more.")
     return int(max_depth)
