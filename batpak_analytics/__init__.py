@@ -12,6 +12,7 @@ The folders are the path of a byte, from a segment file on disk to a column in a
     frames/         record batches -> DataFrames
     projection/     events -> states, and replays of them
     proof/          hash chains, every check, and anchors
+    widgets/        views for notebooks, over all of these
     compaction/     what a compaction would do, as a plan
     views           what can be asked of a store as tables
     reader          the public facade for reading

@@ -7,6 +7,7 @@ becomes markup in one place, here: plain `str` is always escaped, and only `Html
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from html import escape
 from typing import Any
 
@@ -38,6 +39,24 @@ def printable(value: Any) -> str:
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """``1 event``, ``2 events``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {nouns or noun + 's'}"
+
+
+def time_text(microseconds: int) -> str:
+    """A time in microseconds since 1970 as ``2026-03-01 09:00:00.000000 UTC``; as a number where the calendar ends."""
+    try:
+        return f"{datetime(1970, 1, 1) + timedelta(microseconds=microseconds):%Y-%m-%d %H:%M:%S.%f} UTC"
+    except OverflowError:
+        return f"{microseconds} µs since 1970"
+
+
+def duration_text(milliseconds: float) -> str:
+    """A duration in the largest unit that keeps it at 1 or more: ``99 µs``, ``12.5 ms``, ``6.7 min``."""
+    size, unit = abs(milliseconds) * 1000, "µs"
+    for larger, count in (("ms", 1000), ("s", 1000), ("min", 60), ("h", 60), ("d", 24)):
+        if size < count:
+            break
+        size, unit = size / count, larger
+    return f"{'-' if milliseconds < 0 else ''}{size:,.{0 if size >= 100 or size == round(size) else 1}f} {unit}"
 
 
 def size_text(size_bytes: int) -> str:

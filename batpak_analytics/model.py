@@ -8,7 +8,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from batpak_analytics.markup import Html, clip, element, facts, joined, short_id
+from batpak_analytics.markup import Html, clip, element, facts, joined, short_id, time_text
 
 _WIDEST, _LONGEST = 200, 2000
 
@@ -170,7 +170,7 @@ class Event:
                 "scope": clip(self.scope, _WIDEST),
                 "kind": str(self.kind),
                 "clock, lane": f"{at.clock}, {at.lane}",
-                "timestamp": f"{self.timestamp_us} µs since 1970",
+                "timestamp": time_text(self.timestamp_us),
                 "correlation": short_id(self.correlation_id),
                 "cause": "names none" if cause is None else short_id(cause),
                 "payload": f"{sealed}{len(self.payload):,} bytes" if stored else clip(repr(self.payload), _LONGEST),

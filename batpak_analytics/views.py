@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from batpak_analytics.proof.report import VerifyReport
     from batpak_analytics.proof.segments import Segments
     from batpak_analytics.reader import Reader
+    from batpak_analytics.widgets.causes import CausesWidget
 
 
 class Views:
@@ -114,6 +115,14 @@ class Views:
             self._now, event_id, causes, effects, max_events
         )
         return found
+
+    def explore(self, event_id: EventId | None = None, **options: Any) -> CausesWidget:
+        """A widget to walk through causes and effects in a notebook; `CausesWidget` describes it and its options.
+
+        Raises `MissingExtraError` without the extra `widgets`.
+        """
+        made: CausesWidget = import_module("batpak_analytics.widgets.causes").CausesWidget(self, event_id, **options)
+        return made
 
     def to_networkx(self, **filters: Any) -> Any:
         """The causal graph as a `networkx.DiGraph`, from causes to effects; needs `batpak-analytics[graph]`.

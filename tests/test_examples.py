@@ -14,7 +14,7 @@ import batpak_analytics as bp
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = (
     *("index", "quickstart", "reading", "causes", "replay", "projections", "writing", "copies", "typed", "compaction"),
-    "integrity",
+    *("integrity", "widgets"),
 )
 PAGES = ["README.md", *(f"docs/{name}.md" for name in NAMES)]
 NEEDS_MORE = ("polars", "duckdb")  # examples of other tools, which the tests do not install

@@ -47,7 +47,9 @@ LAYERS: dict[str, set[str]] = {
         *("errors", "model", "format", "kernels", "engine", "arrow", "graph", "frames", "projection", "proof"),
     },
     # It names what it gives, and loads nothing before it is asked.
-    "views": {"engine", "arrow", "graph", "frames", "projection", "proof", "compaction", "reader"},
+    "views": {"engine", "arrow", "graph", "frames", "projection", "proof", "compaction", "reader", "widgets"},
+    # They compute nothing: what they show is asked of the library, and their bare functions make markup of it.
+    "widgets": {"errors", "model", "engine", "graph", "projection"},
     "copies": {"evidence", "store"},
     "reader": {"errors", "model", "format", "engine", "payloads", "projection", "views", "copies"},
     "cli": {
@@ -82,6 +84,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compaction": {"numpy", "pyarrow", "pandas"},
     "views": {"pandas"},
     "copies": set(),
+    "widgets": {"ipywidgets"},
     "reader": set(),
     "cli": {"numpy", "pyarrow", "pandas", "tqdm", "rich"},
 }

@@ -30,8 +30,8 @@ class Times(NamedTuple):
 
         As floats: exact between the years 1684 and 2255, and no overflow where a clock was absurd.
         """
-        values = self.values.astype(np.float64)
-        return (values[end] - values[start]) / US_IN_MS, self.known[start] & self.known[end]
+        first, last = self.values[start].astype(np.float64), self.values[end].astype(np.float64)
+        return (last - first) / US_IN_MS, self.known[start] & self.known[end]
 
 
 def timestamps(links: Links, places: Places | None) -> Times:

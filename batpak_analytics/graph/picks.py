@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from batpak_analytics.engine.point_read import HEX_ID
 from batpak_analytics.graph.links import DANGLING, Links, Places
 from batpak_analytics.graph.nodes import CausalNodes
 from batpak_analytics.graph.walks import event_arrays
+
+_SOME_DIGITS: Final = re.compile(r"[0-9a-fA-F]{4,31}")
 
 
 class Pick(NamedTuple):
@@ -52,10 +56,9 @@ WAYS: Final[dict[str, Callable[[Links, Places], Places]]] = {
 
 
 class Picks:
-    """Events in one of the `WAYS`, page by page. `filters` are those of `CausalNodes`."""
+    """The rows of a table of nodes in one of the `WAYS`, page by page."""
 
-    def __init__(self, view: Any, way: str, **filters: Any) -> None:
-        nodes = CausalNodes(view, **filters)
+    def __init__(self, nodes: CausalNodes, way: str) -> None:
         self._links = nodes.links
         self._places = WAYS[way](self._links, nodes.rows)
 
@@ -69,3 +72,17 @@ class Picks:
         names = ("event_id", "global_sequence", "kind", "entity")
         led = self._links.forest.descendants[places].tolist()
         return [Pick(*row) for row in zip(*(columns[name] for name in names), led, strict=True)]
+
+
+def whole_id(nodes: CausalNodes, digits: str) -> bytes:
+    """The id that ends in these hexadecimal digits, as tables show it; all 32 need not be there.
+
+    Raises `ValueError` for what is no such text and where several events are meant, `EventNotFoundError` for none.
+    """
+    if HEX_ID.fullmatch(digits):
+        return bytes.fromhex(digits)
+    if not _SOME_DIGITS.fullmatch(digits):
+        raise ValueError(f"{digits!r} is not the end of an event id. Give its last hexadecimal digits, 4 or more.")
+    place = nodes.links.find_ending(digits)
+    found: bytes = nodes.links.gather(("event_id",), np.array([place]))["event_id"].tobytes()
+    return found

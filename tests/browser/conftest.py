@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ def browser_program() -> str:
     """The path of Chromium; the test is left out where there is none, unless the environment insists."""
     program = shutil.which("chromium")
     missing = [] if program else ["chromium (apt-get install chromium)"]
-    missing += [f"{name} (pip install {name})" for name in ("playwright", "jupyterlab") if find_spec(name) is None]
+    needed = ("playwright", "jupyterlab", "voila")
+    missing += [f"{name} (pip install {name})" for name in needed if find_spec(name) is None]
     if missing and REQUIRED:
         pytest.fail(f"BATPAK_REQUIRE_BROWSER=1, but there is no {', no '.join(missing)}")
     if missing or program is None:
@@ -49,31 +51,40 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[str]:
-    """The address of a JupyterLab on a copy of the notebooks, without outputs: what appears was made now."""
-    browser_program()
-    home, notebooks = tmp_path_factory.mktemp("jupyter"), tmp_path_factory.mktemp("notebooks")
+def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the notebooks, without outputs: what appears was made now. Tests may add to it."""
+    directory = tmp_path_factory.mktemp("notebooks")
     for notebook in (REPOSITORY / "notebooks").glob("*.ipynb"):
-        (notebooks / notebook.name).write_text(json.dumps(_without_outputs(json.loads(notebook.read_text()))))
+        (directory / notebook.name).write_text(json.dumps(_without_outputs(json.loads(notebook.read_text()))))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory, notebooks: Path, artifacts: Path) -> Iterator[str]:
+    """The address of a JupyterLab in the directory of the notebooks."""
+    browser_program()
+    home = tmp_path_factory.mktemp("jupyter")
     settings = home / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     quiet = {"fetchNews": "false", "checkForUpdates": False}
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
-    address = f"http://127.0.0.1:{_free_port()}"
-    with (artifacts / "jupyterlab.log").open("wb") as log:
-        server = subprocess.Popen(
-            _server_command(address, notebooks),
-            env=_environment(home),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            _wait_until_up(address, server)
-            yield address
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(timeout=30)
+    port = _free_port()
+    with _serving(_lab_command(port, notebooks), home, artifacts / "jupyterlab.log"):
+        address = f"http://127.0.0.1:{port}"
+        _wait_until_up(f"{address}/api")
+        yield address
+
+
+@pytest.fixture(scope="session")
+def voila(tmp_path_factory: pytest.TempPathFactory, notebooks: Path, artifacts: Path) -> Iterator[str]:
+    """The address of a Voila in the directory of the notebooks."""
+    browser_program()
+    port = _free_port()
+    command = [sys.executable, "-m", "voila", "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1", str(notebooks)]
+    with _serving(command, tmp_path_factory.mktemp("voila"), artifacts / "voila.log"):
+        address = f"http://127.0.0.1:{port}"
+        _wait_until_up(address)
+        yield address
 
 
 @pytest.fixture
@@ -97,10 +108,10 @@ def _without_outputs(notebook: dict[str, Any]) -> dict[str, Any]:
     return notebook
 
 
-def _server_command(address: str, notebooks: Path) -> list[str]:
+def _lab_command(port: int, notebooks: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "jupyterlab", f"--config={HERE / 'jupyter_server_config.py'}"),
-        f"--ServerApp.port={address.rsplit(':', 1)[1]}",
+        f"--ServerApp.port={port}",
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={notebooks}",
     ]
@@ -124,13 +135,26 @@ def _free_port() -> int:
         return port
 
 
-def _wait_until_up(address: str, server: subprocess.Popen[bytes]) -> None:
+@contextmanager
+def _serving(command: list[str], home: Path, log: Path) -> Iterator[None]:
+    """A server in a process group of its own, which is ended with it."""
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, env=_environment(home), stdout=output, stderr=output, start_new_session=True)
+        try:
+            yield
+            assert server.poll() is None, f"the server stopped by itself; see {log.name} among the artefacts"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
+            server.wait(timeout=30)
+
+
+def _wait_until_up(address: str) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
-        assert server.poll() is None, "JupyterLab stopped; see jupyterlab.log among the artefacts"
         try:
-            with urllib.request.urlopen(f"{address}/api", timeout=2):
+            with urllib.request.urlopen(address, timeout=10):
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.2)
-    pytest.fail(f"JupyterLab was not up after {START_S} s; see jupyterlab.log among the artefacts")
+    pytest.fail(f"{address} did not answer within {START_S} s; see the logs among the artefacts")

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser.driving import WAIT_MS, open_and_run
+
 pytestmark = pytest.mark.browser
 
 FIRST = "01_read_a_store.ipynb"
@@ -18,21 +20,6 @@ OTHERS = {
     "05_what_would_compaction_cost.ipynb": (5, "table.dataframe"),
 }
 STDERR, ERROR = ("application/vnd.jupyter." + kind for kind in ("stderr", "error"))
-WAIT_MS = 60_000
-ALL_RUN = """() => {
-    const cells = jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code');
-    return cells.every(cell => cell.model.executionState !== 'running' && cell.model.executionCount);
-}"""
-
-
-def open_and_run(page: Any, lab: str, notebook: str) -> None:
-    """Open the notebook, wait for its kernel, and run every cell."""
-    page.goto(f"{lab}/lab/tree/{notebook}?reset")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=WAIT_MS)
-    page.wait_for_function("() => jupyterapp.shell.currentWidget.sessionContext.isReady", timeout=WAIT_MS)
-    page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.ready")
-    page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_function(ALL_RUN, timeout=WAIT_MS)
 
 
 def show_the_beginning(page: Any) -> None:

@@ -98,7 +98,7 @@ def test_picks_are_all_events_of_their_way_in_its_order(made: Made, way: str) ->
         }
         places = [place for place in range(len(rows)) if wanted[way](place)]
         places.sort(key=lambda place: (-led[place], place) if way == "most_effects" else -place)
-        picks = Picks(reader.view, way)
+        picks = Picks(reader.causal_nodes(), way)
         assert len(picks) == len(places)
         pages = [one for first in range(0, len(picks), 3) for one in picks.page(first, 3)]
         assert [one.global_sequence for one in pages] == [rows[place]["global_sequence"] for place in places]

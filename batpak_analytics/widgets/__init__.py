@@ -1,0 +1,9 @@
+"""What a data scientist shows a colleague: views of a store with controls, made of ipywidgets alone.
+
+They compute nothing: every number comes from a call of the library, which each view names in its line of code. Nothing
+is fetched, and no script comes with them. Needs the extra: ``pip install 'batpak-analytics[widgets]'``.
+"""
+
+from batpak_analytics.widgets.causes import CausesWidget
+
+__all__ = ["CausesWidget"]

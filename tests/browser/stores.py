@@ -1,0 +1,37 @@
+"""The shop of the pictures: orders whose steps cause each other, and one that went wrong."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import batpak_analytics as bp
+
+KINDS = {0x1001: "Placed", 0x1002: "Paid", 0x1003: "Picked", 0x1004: "Packed", 0x1005: "Shipped"}
+BEGIN = datetime(2026, 3, 1, 9, tzinfo=UTC)
+
+
+def order_id(order: int, step: int) -> str:
+    """The id of a step of an order: it ends in the number of the order and of the step."""
+    return f"{order:028x}{step:04x}"
+
+
+def write_shop(path: Path, orders: int = 12) -> Path:
+    """Orders of five steps, each caused by the one before; picking is done by the warehouse."""
+    todo = []
+    for order in range(1, orders + 1):
+        at = BEGIN + timedelta(minutes=15 * order)
+        for step, kind in enumerate(KINDS):
+            at += timedelta(minutes=(0, 1, 12, 6, 20)[step] + order * step % 4)
+            todo.append((at, order, step, kind))
+    now = [todo[0][0]]
+    with bp.Store.open(path, config=bp.StoreConfig(clock=lambda: int(now[0].timestamp() * 1e6))) as store:
+        for at, order, step, kind in sorted(todo):
+            now[0] = at
+            store.append(
+                "warehouse:north" if step == 2 else f"order:{order}", "shop", kind,
+                {"total": 10.0 * order} if step == 0 else {"by": f"desk {step}"},
+                causation_id=order_id(order, step - 1) if step else None,
+                correlation_id=f"{order:032x}", idempotency_key=order_id(order, step),
+            )  # fmt: skip
+    return path
