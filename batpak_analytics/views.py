@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from batpak_analytics.graph.causes import Causes
     from batpak_analytics.graph.correlations import Correlations
     from batpak_analytics.graph.nodes import CausalNodes
+    from batpak_analytics.graph.surroundings import Surroundings
     from batpak_analytics.projection.replay import Replay
     from batpak_analytics.projection.vectorised import Vectorised, VectorReplay
-    from batpak_analytics.graph.surroundings import Surroundings
     from batpak_analytics.proof.chains import Chains, ChainSummary
     from batpak_analytics.proof.report import VerifyReport
     from batpak_analytics.proof.segments import Segments
