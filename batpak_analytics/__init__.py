@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from batpak_analytics.projection.replay import Replay as Replay
     from batpak_analytics.projection.vectorised import VectorReplay as VectorReplay
     from batpak_analytics.projection.vectorised import vectorised as vectorised
+    from batpak_analytics.projection.steps import when as when
     from batpak_analytics.proof.bridge import Bridge as Bridge
     from batpak_analytics.proof.inclusion import InclusionProof as InclusionProof
     from batpak_analytics.proof.inclusion import verify_inclusion as verify_inclusion
@@ -142,6 +143,7 @@ _HOMES = {
     **dict.fromkeys(("VectorReplay", "vectorised"), "projection.vectorised"),
     **dict.fromkeys(("Change", "Diff"), "projection.diff"),
     "PurityReport": "projection.check",
+    "when": "projection.steps",
     "read_chains": "proof.read",
     "read_segments": "proof.read",
     "verify_inclusion": "proof.inclusion",

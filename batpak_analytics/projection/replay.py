@@ -17,6 +17,7 @@ from batpak_analytics.projection.protocol import Fold, returned_none
 from batpak_analytics.projection.snapshots import Snapshots
 from batpak_analytics.projection.source import Events, Selected
 from batpak_analytics.projection.tables import Values, changes_frame, trace_frame
+from batpak_analytics.projection.steps import LastChange, NextChange, part_keys
 from batpak_analytics.projection.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -147,6 +148,35 @@ class Replay(Timeline):
             watch = _Watch(_question(field), self._copier.copied, state)
             self._ask_each(state, 0, len(self), watch)
         return changes_frame(self._columns, watch.rows)
+
+    def next_change(self, position: int, field: Any = None, *, among: Any = None) -> int | None:
+        """The first position after `position` whose event changed a part of the state, or None.
+
+        `field` is as in `changes`, but no function; None is the whole state. `among` are positions to stop at, as
+        `positions` gives them. Raises as `trace`. Cost: a fold up to there.
+        """
+        start, keys = self._checked(position), part_keys(field)
+        with self._lock:
+            state = self._state(start)
+            watch = NextChange(keys, self._copier.copied, state, start, among)
+            return self._ask_each(state, start, len(self), watch)
+
+    def previous_change(self, position: int, field: Any = None, *, among: Any = None) -> int | None:
+        """The last position before `position` whose event changed a part of the state, or None; as `next_change`.
+
+        Cost: a fold of what lies between, a stretch of kept states at a time.
+        """
+        stop, keys = self._checked(position) - 1, part_keys(field)
+        with self._lock:
+            while stop > 0:
+                start = self._snapshots.stride * ((stop - 1) // self._snapshots.stride)
+                state = self._state(start)
+                watch = LastChange(keys, self._copier.copied, state, start, among)
+                self._ask_each(state, start, stop, watch)
+                if watch.found is not None:
+                    return watch.found
+                stop = start
+        return None
 
     def check(self) -> PurityReport:
         """Fold twice, with every event's payload compared before and after: finds projections that are not pure.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from batpak_analytics.arrow.scan import Scan
 from batpak_analytics.engine.point_read import EventId, id_bytes
 from batpak_analytics.errors import EventNotFoundError
 from batpak_analytics.format.layout import U64_MAX
@@ -17,6 +18,7 @@ from batpak_analytics.projection.batches import settled_at
 from batpak_analytics.projection.diff import Diff, diff_states
 from batpak_analytics.projection.listed import ReplayEvents
 from batpak_analytics.projection.source import Selected
+from batpak_analytics.projection.steps import Activity, Positions
 
 
 class Timeline(ABC):
@@ -85,6 +87,22 @@ class Timeline(ABC):
         `columns`, `payload`, `payload_schema`, `ids`, `kind_names`, `dtype_backend`.
         """
         return ReplayEvents(self._selected, self._columns.sequence, **options)
+
+    def positions(self, *, entity: Any = None, kind: Any = None, filters: Any = None) -> Positions:
+        """The positions of the events that pass, ascending, as an array of int64; options are those of `read_batpak`.
+
+        It says where to look, and changes nothing of what is folded. Cost: a scan of what the filters need.
+        """
+        options = self._selected.options | {"system": True, "entity": entity, "kind": kind, "filters": filters}
+        found = Scan(self._selected.view, columns=["global_sequence"], payload=None, **options).to_arrow()
+        kept = np.isin(self._columns.sequence, found["global_sequence"].to_numpy())
+        return np.flatnonzero(kept).astype(np.int64) + 1
+
+    def activity(self, bins: int = 100) -> Activity:
+        """How many events happened in each of `bins` equal stretches of time, from the earliest to the latest."""
+        if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
+            raise ValueError(f"bins={bins!r}: give a positive int.")
+        return Activity.of(self._columns.wall_ms, bins)
 
     def _checked(self, position: Any) -> int:
         """A position as an int; raises `IndexError` where there is none."""
