@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from batpak_analytics.projection.replay import Replay as Replay
     from batpak_analytics.projection.vectorised import VectorReplay as VectorReplay
     from batpak_analytics.projection.vectorised import vectorised as vectorised
+    from batpak_analytics.projection.steps import part as part
     from batpak_analytics.projection.steps import when as when
     from batpak_analytics.proof.bridge import Bridge as Bridge
     from batpak_analytics.proof.inclusion import InclusionProof as InclusionProof
@@ -143,7 +144,7 @@ _HOMES = {
     **dict.fromkeys(("VectorReplay", "vectorised"), "projection.vectorised"),
     **dict.fromkeys(("Change", "Diff"), "projection.diff"),
     "PurityReport": "projection.check",
-    "when": "projection.steps",
+    **dict.fromkeys(("part", "when"), "projection.steps"),
     "read_chains": "proof.read",
     "read_segments": "proof.read",
     "verify_inclusion": "proof.inclusion",

@@ -26,6 +26,35 @@ COMPARISONS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A function of a state, made by `part`: the value at the end of some keys, None where there is none."""
+
+    keys: Keys
+
+    def __call__(self, state: Any) -> Any:
+        """The part of this state."""
+        found = get_part(state, self.keys)
+        return None if found is MISSING else found
+
+    def __repr__(self) -> str:
+        return f"bp.part({_written(self.keys)})"
+
+
+def part(field: Any) -> Part:
+    """A question for `Replay.trace` and `changes` that can be printed: a part of the state.
+
+    `field` is a name, names joined by dots, a tuple of keys, or None for the whole state; anything else is a
+    `TypeError`.
+
+    >>> import batpak_analytics as bp
+    >>> replay = bp.open_reader(bp.demo_store()).replay(bp.Count(by="entity"))
+    >>> replay.trace(bp.part("monster:rat"))["value"].tolist()
+    [None, None, None, 1, 1]
+    """
+    return Part(part_keys(field))
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
     """A function of a state, made by `when`: whether a part of it compares to a value."""
 
@@ -35,25 +64,23 @@ class Condition:
 
     def __call__(self, state: Any) -> bool:
         """Whether it holds."""
-        part = get_part(state, self.keys)
-        if part is MISSING:
+        found = get_part(state, self.keys)
+        if found is MISSING:
             return False
         try:
-            return bool(COMPARISONS[self.comparison](part, self.value))
+            return bool(COMPARISONS[self.comparison](found, self.value))
         except (TypeError, ValueError):
             return False
 
     def __repr__(self) -> str:
-        field = repr(path_text(self.keys)) if all(map(_is_name, self.keys)) and self.keys else repr(self.keys or None)
-        return f"bp.when({field}, {self.comparison!r}, {self.value!r})"
+        return f"bp.when({_written(self.keys)}, {self.comparison!r}, {self.value!r})"
 
 
 def when(field: Any, comparison: str, value: Any) -> Condition:
     """A question for `Replay.first_where` that can be printed: whether a part of the state compares to a value.
 
-    `field` is a name, names joined by dots, a tuple of keys, or None for the whole state; `comparison` is one of
-    ``< <= == != >= >``. A part that is not there, or cannot be compared, answers no. Raises `ValueError` for another
-    comparison and `TypeError` for another field.
+    `field` is as in `part`; `comparison` is one of ``< <= == != >= >``. A part that is not there, or cannot be
+    compared, answers no. Raises `ValueError` for another comparison and `TypeError` for another field.
 
     >>> import batpak_analytics as bp
     >>> replay = bp.open_reader(bp.demo_store()).replay(bp.Count())
@@ -65,13 +92,17 @@ def when(field: Any, comparison: str, value: Any) -> Condition:
     return Condition(part_keys(field), comparison, value)
 
 
+def _written(keys: Keys) -> str:
+    """Keys as `part` and `when` take them."""
+    if not keys:
+        return "None"
+    names = all(isinstance(key, str) and key and "." not in key for key in keys)
+    return repr(".".join(keys) if names else keys)
+
+
 def part_keys(field: Any) -> Keys:
     """The keys of a part of a state; None or no keys for all of it."""
     return () if field is None or field == () else keys_of(field)
-
-
-def _is_name(key: Any) -> bool:
-    return isinstance(key, str) and key.isidentifier()
 
 
 class NextChange:

@@ -6,7 +6,8 @@ import operator
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from html import escape
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from batpak_analytics.projection.diff import Diff, diff_states
 from batpak_analytics.projection.listed import ReplayEvents
 from batpak_analytics.projection.source import Selected
 from batpak_analytics.projection.steps import Activity, Positions
+
+if TYPE_CHECKING:
+    from batpak_analytics.widgets.replay import ReplayWidget
 
 
 class Timeline(ABC):
@@ -103,6 +107,14 @@ class Timeline(ABC):
         if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
             raise ValueError(f"bins={bins!r}: give a positive int.")
         return Activity.of(self._columns.wall_ms, bins)
+
+    def widget(self, **options: Any) -> ReplayWidget:
+        """A widget to step through the states in a notebook; `ReplayWidget` describes it and its options.
+
+        Raises `MissingExtraError` without the extra `widgets`.
+        """
+        made: ReplayWidget = import_module("batpak_analytics.widgets.replay").ReplayWidget(self, **options)
+        return made
 
     def _checked(self, position: Any) -> int:
         """A position as an int; raises `IndexError` where there is none."""

@@ -5,5 +5,6 @@ is fetched, and no script comes with them. Needs the extra: ``pip install 'batpa
 """
 
 from batpak_analytics.widgets.causes import CausesWidget
+from batpak_analytics.widgets.replay import ReplayWidget
 
-__all__ = ["CausesWidget"]
+__all__ = ["CausesWidget", "ReplayWidget"]

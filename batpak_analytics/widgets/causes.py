@@ -14,6 +14,7 @@ from batpak_analytics.markup import Html, clip, element, facts, joined, short_id
 from batpak_analytics.widgets import tree
 from batpak_analytics.widgets.chooser import Chooser
 from batpak_analytics.widgets.frame import Frame, guarded
+from batpak_analytics.widgets.names import LONGEST_NAME, kind_label
 from batpak_analytics.widgets.toolkit import button, control, fill, html, row
 
 LONGEST_PAYLOAD = 1_000
@@ -203,9 +204,9 @@ class CausesWidget(Frame):
         except BatpakError as error:
             payload = f"not shown: {clip(error, LONGEST_PAYLOAD)}"
         return facts(
-            element("b", tree.kind_label(one.kind, self._names)),
+            element("b", kind_label(one.kind, self._names)),
             {
-                "entity, scope": clip(f"{one.entity} @ {one.scope}", 2 * tree.LONGEST_NAME),
+                "entity, scope": clip(f"{one.entity} @ {one.scope}", 2 * LONGEST_NAME),
                 "event, sequence": f"{short_id(one.event_id)}, {one.global_sequence:,}",
                 "time": "not readable" if one.timestamp_us is None else time_text(one.timestamp_us),
                 "payload": payload,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from batpak_analytics.graph.picks import Pick, Picks, whole_id
 from batpak_analytics.markup import clip, element, short_id
-from batpak_analytics.widgets import tree
+from batpak_analytics.widgets.names import LONGEST_NAME, Names, kind_label, kind_number
 from batpak_analytics.widgets.toolkit import button, control, fill, html, row
 
 PAGE = 50
@@ -28,7 +28,7 @@ class Chooser:
     def __init__(
         self,
         reader: Any,
-        names: Mapping[int, str],
+        names: Names,
         attempt: Attempt,
         chosen: Callable[[str], None],
         entered: Callable[[str], None],
@@ -84,21 +84,12 @@ class Chooser:
 
     def _line(self, one: Pick) -> str:
         led = f", led to {one.effects:,}" if one.effects else ""
-        kind, entity = tree.kind_label(one.kind, self._names), clip(one.entity, tree.LONGEST_NAME)
+        kind, entity = kind_label(one.kind, self._names), clip(one.entity, LONGEST_NAME)
         return f"{one.global_sequence:,}: {kind} {entity} {short_id(one.event_id)}{led}"
 
     def _filters(self) -> dict[str, Any]:
         entity = self._entity.value.strip() or None
-        return {"entity": entity, "kind": self._kind_number(self._kind.value.strip()), "system": False}
-
-    def _kind_number(self, given: str) -> int | None:
-        named = [kind for kind, name in self._names.items() if name == given]
-        if named or not given:
-            return named[0] if named else None
-        try:
-            return int(given, 0)
-        except ValueError:
-            raise ValueError(f"{given!r} is no kind. Give its name, or a number such as 0x1001.") from None
+        return {"entity": entity, "kind": kind_number(self._kind.value, self._names), "system": False}
 
     def _enter(self, text: str) -> None:
         digits = text.strip().replace("-", "").lstrip("…")

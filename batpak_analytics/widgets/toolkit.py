@@ -46,6 +46,11 @@ def row(*children: Any) -> Any:
     return made
 
 
+def tabs(titles: Sequence[str], panes: Sequence[Any]) -> Any:
+    """Panes of which one is in view."""
+    return ipywidgets.Tab(children=panes, titles=titles, selected_index=0)
+
+
 def html(value: str = "", *classes: str) -> Any:
     """A place for markup, whose value is replaced in place."""
     made = ipywidgets.HTML(value)

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from batpak_analytics.graph.surroundings import Nearby, Surroundings
 from batpak_analytics.markup import Html, clip, duration_text, element, folded, joined, plural, short_id
+from batpak_analytics.widgets.names import LONGEST_NAME, Names, kind_label
 
 WIDTH, ROW, INDENT, MARGIN = 520, 22, 18, 14
 MOST_INDENT = 120
 """Pixels that generations may take, however many there are."""
 ACCENT = "#4a7fd4"
 """Readable on white and on black; what it marks is marked by a ring and bold type as well."""
-LONGEST_NAME = 34
-
-Names = Mapping[int, str]
 ENDS = {
     "root": "which names no cause",
     "dangling": "whose cause is not there",
     "cycle": "which is among its own causes: somebody wrote wrong ids",
 }
-
-
-def kind_label(kind: int, names: Names) -> str:
-    """The name of a kind, or its four hex digits."""
-    return clip(names.get(kind, f"0x{kind:04x}"), LONGEST_NAME)
 
 
 def label(one: Nearby, names: Names) -> str:

@@ -35,3 +35,18 @@ def write_shop(path: Path, orders: int = 12) -> Path:
                 correlation_id=f"{order:032x}", idempotency_key=order_id(order, step),
             )  # fmt: skip
     return path
+
+
+def write_till(path: Path, events: int = 60) -> Path:
+    """Payments of some orders, a refund now and then, and one refund of far too much: event 31."""
+    now = [BEGIN]
+    with bp.Store.open(path, config=bp.StoreConfig(clock=lambda: int(now[0].timestamp() * 1e6))) as store:
+        for number in range(1, events + 1):
+            now[0] = BEGIN + timedelta(minutes=number * 7 % 5 + number * (1 if number % 20 < 10 else 3))
+            refund = (number % 10 == 0 and number != 30) or number == 31
+            cents = 60_000 if number == 31 else 100 * (number % 7 + 1)
+            store.append(
+                f"order:{number % 8}", "shop", 0x1002 if refund else 0x1001, {"cents": cents},
+                idempotency_key=f"{number - 1:032x}",
+            )  # fmt: skip
+    return path

@@ -1,0 +1,28 @@
+"""Kinds by name: what a person gave, or their four hex digits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batpak_analytics.markup import clip
+
+Names = Mapping[int, str]
+LONGEST_NAME = 34
+"""Bytes that a name takes in a line."""
+
+
+def kind_label(kind: int, names: Names) -> str:
+    """The name of a kind, or its four hex digits."""
+    return clip(names.get(kind, f"0x{kind:04x}"), LONGEST_NAME)
+
+
+def kind_number(text: str, names: Names) -> int | None:
+    """The kind of this name or number, None for no text; raises `ValueError` for another."""
+    given = text.strip()
+    named = [kind for kind, name in names.items() if name == given]
+    if named or not given:
+        return named[0] if named else None
+    try:
+        return int(given, 0)
+    except ValueError:
+        raise ValueError(f"{given!r} is no kind. Give its name, or a number such as 0x1001.") from None
