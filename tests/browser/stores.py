@@ -47,6 +47,6 @@ def write_till(path: Path, events: int = 60) -> Path:
             cents = 60_000 if number == 31 else 100 * (number % 7 + 1)
             store.append(
                 f"order:{number % 8}", "shop", 0x1002 if refund else 0x1001, {"cents": cents},
-                idempotency_key=f"{number - 1:032x}",
+                idempotency_key=f"{number:032x}",
             )  # fmt: skip
     return path
