@@ -90,10 +90,10 @@ if TYPE_CHECKING:
     from batpak_analytics.projection.ready import Sum as Sum
     from batpak_analytics.projection.replay import Found as Found
     from batpak_analytics.projection.replay import Replay as Replay
-    from batpak_analytics.projection.vectorised import VectorReplay as VectorReplay
-    from batpak_analytics.projection.vectorised import vectorised as vectorised
     from batpak_analytics.projection.steps import part as part
     from batpak_analytics.projection.steps import when as when
+    from batpak_analytics.projection.vectorised import VectorReplay as VectorReplay
+    from batpak_analytics.projection.vectorised import vectorised as vectorised
     from batpak_analytics.proof.bridge import Bridge as Bridge
     from batpak_analytics.proof.inclusion import InclusionProof as InclusionProof
     from batpak_analytics.proof.inclusion import verify_inclusion as verify_inclusion

@@ -16,8 +16,8 @@ from batpak_analytics.projection.parts import MISSING, Keys, get_part, keys_of, 
 from batpak_analytics.projection.protocol import Fold, returned_none
 from batpak_analytics.projection.snapshots import Snapshots
 from batpak_analytics.projection.source import Events, Selected
-from batpak_analytics.projection.tables import Values, changes_frame, trace_frame
 from batpak_analytics.projection.steps import LastChange, NextChange, part_keys
+from batpak_analytics.projection.tables import Values, changes_frame, trace_frame
 from batpak_analytics.projection.timeline import Timeline
 
 if TYPE_CHECKING:
