@@ -32,8 +32,8 @@ class Part:
     keys: Keys
 
     def __call__(self, state: Any) -> Any:
-        """The part of this state."""
-        found = get_part(state, self.keys)
+        """The part of this state; of all states of a vectorised replay, that of each."""
+        found = _columns_of(state, self.keys) if hasattr(state, "iloc") else get_part(state, self.keys)
         return None if found is MISSING else found
 
     def __repr__(self) -> str:
@@ -62,8 +62,10 @@ class Condition:
     comparison: str
     value: Any
 
-    def __call__(self, state: Any) -> bool:
-        """Whether it holds."""
+    def __call__(self, state: Any) -> Any:
+        """Whether it holds; of all states of a vectorised replay, whether it does for each."""
+        if hasattr(state, "iloc"):
+            return COMPARISONS[self.comparison](_columns_of(state, self.keys), self.value)
         found = get_part(state, self.keys)
         if found is MISSING:
             return False
@@ -90,6 +92,15 @@ def when(field: Any, comparison: str, value: Any) -> Condition:
     if comparison not in COMPARISONS:
         raise ValueError(f"comparison={comparison!r}: give one of {' '.join(COMPARISONS)}.")
     return Condition(part_keys(field), comparison, value)
+
+
+def _columns_of(states: Any, keys: Keys) -> Any:
+    """The column of a DataFrame of states, or the Series itself where states are values."""
+    if not keys and states.ndim == 1:
+        return states
+    if len(keys) != 1 or states.ndim == 1 or keys[0] not in states:
+        raise KeyError(f"{path_text(keys) or 'The whole state'} is no column of this replay. Name one of its columns.")
+    return states[keys[0]]
 
 
 def _written(keys: Keys) -> str:

@@ -196,6 +196,25 @@ class VectorReplay(Timeline):
         before = np.arange(len(self)) if self.projection.by is None else self._groups.before()
         return changed_rows(self._columns, self._whole(field), before)
 
+    def next_change(self, position: int, field: Any = None, *, among: Any = None) -> int | None:
+        """As `Replay.next_change`; `field` is as in `changes`, and None is all columns. Cost: that of `changes`."""
+        found = self._changed(field, among)
+        at = int(np.searchsorted(found, self._checked(position), side="right"))
+        return int(found[at]) if at < len(found) else None
+
+    def previous_change(self, position: int, field: Any = None, *, among: Any = None) -> int | None:
+        """As `Replay.previous_change`; `field` and cost as in `next_change`."""
+        found = self._changed(field, among)
+        at = int(np.searchsorted(found, self._checked(position), side="left"))
+        return int(found[at - 1]) if at else None
+
+    def _changed(self, field: Any, among: Any) -> Any:
+        """Every position whose event changed one of the columns, ascending."""
+        asked = list(self.states) if field is None else [field]
+        parts = [self.changes(one)["position"].to_numpy() for one in asked]
+        found = np.unique(np.concatenate([np.zeros(0, np.int64), *parts]))
+        return found if among is None else found[np.isin(found, among)]
+
     def check(self) -> PurityReport:
         """Compute some beginnings anew: whether a state follows from the events before it alone."""
         found = []

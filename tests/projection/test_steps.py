@@ -117,3 +117,29 @@ def test_the_fold_of_the_fixture_is_not_disturbed_by_steps(tmp_path: Path) -> No
     expected = states(Balance(), decoded(bp.open_reader(tmp_path / "store")))
     assert all(same(replay.state_at(position), expected[position]) for position in range(51))
     assert MISSING is get_part(replay.final(), ("nothing",))
+
+
+def test_a_vectorised_replay_takes_the_same_steps_and_questions(tmp_path: Path) -> None:
+    rows = [paid("order:1", 5), paid("order:2", 0), refunded("order:1", 9), paid("order:2", 1)]
+    plain = replay_of(tmp_path / "store", Balance(), rows)
+
+    def columns(df: Any) -> Any:
+        signed = df["payload.cents"].where(df["kind"] == PAID, -df["payload.cents"])
+        return {"total": signed.cumsum(), "seen": df["kind"].notna().cumsum()}
+
+    fast = bp.open_reader(tmp_path / "store").replay(
+        bp.vectorised(columns, columns=["payload.cents", "kind"], initial={"total": 0, "seen": 0})
+    )
+    for position in range(5):
+        for step in ("next_change", "previous_change"):
+            assert getattr(fast, step)(position, "total") == getattr(plain, step)(position, "total")
+            assert getattr(fast, step)(position, "total", among=[3]) == getattr(plain, step)(
+                position, "total", among=np.array([3])
+            )
+        assert fast.next_change(position) == (position + 1 if position < 4 else None)
+    below, total = bp.when("total", "<", 0), bp.part("total")
+    assert fast.first_where(below).position == 3
+    assert fast.trace(total)["value"].tolist() == plain.trace(total)["value"].tolist()
+    with pytest.raises(KeyError, match="no column"):
+        fast.trace(bp.part(None))
+    assert fast.positions(entity="order:2").tolist() == [2, 4] and sum(fast.activity().counts) == 4

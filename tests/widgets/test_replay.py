@@ -354,3 +354,18 @@ def test_every_control_has_a_label_and_a_hint(view: ReplayWidget) -> None:
     for one in widgets_of(view):
         if hasattr(one, "description") and type(one).__name__ not in ("HTML", "IntSlider"):
             assert one.description and one.tooltip, one
+
+
+def test_a_vectorised_replay_has_the_same_widget(replay: bp.Replay) -> None:
+    total = bp.vectorised(lambda df: df["payload.cents"].cumsum(), columns=["payload.cents"], initial=0)
+    view = bp.open_reader(replay._selected.view.path).replay(total).widget(position=3)
+    assert "+300" in tab(view, "Diff").value
+    named(view, "is").value = ">"
+    named(view, "Value").value = "1100"
+    named(view, "Find first").click()
+    assert view.position == 5 and view.last_error is None
+    named(view, "Next change").click()
+    assert view.position == 7, "event 6 adds nothing"
+    named(view, "Trace this part").click()
+    assert "<svg" in tab(view, "Trace").value and view.last_error is None
+    view.close()
