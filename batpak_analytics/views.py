@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from batpak_analytics.proof.segments import Segments
     from batpak_analytics.reader import Reader
     from batpak_analytics.widgets.causes import CausesWidget
+    from batpak_analytics.widgets.compaction import CompactionWidget
 
 
 class Views:
@@ -256,6 +257,14 @@ class Views:
             system=system, tombstone_encrypted=tombstone_encrypted, keys=self._keys_in_use(), progress=progress,
         )  # fmt: skip
         return plan
+
+    def what_if(self, **options: Any) -> CompactionWidget:
+        """A widget to ask what a compaction would cost; `CompactionWidget` describes it and its options.
+
+        It applies nothing. Raises `MissingExtraError` without the extra `widgets`.
+        """
+        made: CompactionWidget = import_module("batpak_analytics.widgets.compaction").CompactionWidget(self, **options)
+        return made
 
     def _keys_in_use(self) -> Callable[[], Iterable[bytes]] | None:
         """What gives the idempotency keys in use, where they are known better than from the file."""

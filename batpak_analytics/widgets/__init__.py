@@ -5,6 +5,7 @@ is fetched, and no script comes with them. Needs the extra: ``pip install 'batpa
 """
 
 from batpak_analytics.widgets.causes import CausesWidget
+from batpak_analytics.widgets.compaction import CompactionWidget
 from batpak_analytics.widgets.replay import ReplayWidget
 
-__all__ = ["CausesWidget", "ReplayWidget"]
+__all__ = ["CausesWidget", "CompactionWidget", "ReplayWidget"]
