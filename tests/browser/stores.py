@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import batpak_analytics as bp
+from tests.arrow.scan_stores import event, store_of
 
 KINDS = {0x1001: "Placed", 0x1002: "Paid", 0x1003: "Picked", 0x1004: "Packed", 0x1005: "Shipped"}
 BEGIN = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -50,3 +51,17 @@ def write_till(path: Path, events: int = 60) -> Path:
                 idempotency_key=f"{number:032x}",
             )  # fmt: skip
     return path
+
+
+def write_sessions(path: Path, entities: str = "order") -> Path:
+    """Four segments of orders and payments that they cause; those of the first two are of nothing."""
+    groups = []
+    for segment in range(4):
+        events = []
+        for number in range(segment * 24, segment * 24 + 24):
+            payload = {"cents": 0 if segment < 2 else number}
+            cause = event(number - 1).event_id if number % 2 else None
+            name = f"{entities}:{number // 2 % 6}"
+            events.append(event(number, payload, entity=name, kind=0x1001 + number % 2, causation_id=cause))
+        groups.append(events)
+    return store_of(path, *groups)

@@ -157,19 +157,23 @@ def test_plans_are_kept_by_name_and_compared_side_by_side(view: CompactionWidget
     assert list(view.plans) == ["plan 2", "plan 3", "plan 4", "plan 5"]
 
 
+async def counted(view: Any) -> None:
+    """Wait for the exact plan."""
+    while view.counting:
+        await asyncio.sleep(0.005)
+
+
 def test_a_change_shows_a_marked_estimate_and_then_the_exact_plan(store: Path) -> None:
     async def watch() -> list[str]:
         view, said = bp.open_reader(store).what_if(projections=[Total()]), []
         view.observe(lambda change: said.append("estimate" if change.new.sampled else "exact"), "plan")
         assert view.counting and "ESTIMATE from" in texts(view) and "about " in texts(view)
         assert "An estimate lists no events" in tab(view, "Lost") and named(view, "Keep this plan").disabled
-        while view.counting:
-            await asyncio.sleep(0.005)
+        await counted(view)
         assert "ESTIMATE" not in texts(view) and "Exact: every number is counted" in texts(view)
         named(view, "N, or names").value = "4"
         named(view, "N, or names").value = "5"  # overtakes the one before
-        while view.counting:
-            await asyncio.sleep(0.005)
+        await counted(view)
         await asyncio.sleep(0.1)
         assert view.plan.rule == bp.keep.last_n_per_entity(5) and view.plan.applicable
         assert view.last_error is None
@@ -242,12 +246,12 @@ def test_no_step_sends_more_than_paints_at_once(tmp_path: Path, monkeypatch: pyt
     worst = "&" * 300
     reader = bp.open_reader(write(tmp_path / "store", worst, segments=60, text=worst))
     view = reader.what_if(projections=[Total()], kind_names={0x1001: worst, 0x1002: worst})
-    for name in compaction.TABS:
+    for number, name in enumerate(compaction.TABS, 2):
         with sending(monkeypatch) as sent:
             tab(view, name)
         assert sent.total <= MOST_A_STEP, (name, sent.sizes)
         with sending(monkeypatch) as sent:
-            named(view, "N, or names").value = str(len(name))
+            named(view, "N, or names").value = str(number)
         assert 0 < sent.total <= MOST_A_STEP, (name, sent.sizes)
     assert len(view.snapshot.encode()) <= frame.MOST_SNAPSHOT_BYTES
     assert view.last_error is None
