@@ -16,7 +16,8 @@ from batpak_analytics.widgets.frame import Frame, guarded
 from batpak_analytics.widgets.rule_maker import RuleMaker
 from batpak_analytics.widgets.toolkit import button, control, fill, html, row, tabs
 
-SAMPLE = 0.05
+MOST_SAMPLED, LARGEST_SHARE = 8_000, 0.5
+"""An estimate looks at so many events, which takes a blink even where a function judges them."""
 LONGEST_TOLD = 300
 MOST_PLANS = 4
 TABS = ("Lost", "Chains", "Causes", "Entities", "Segments", "Suggestions", "Plans")
@@ -61,6 +62,7 @@ class CompactionWidget(Frame):
         self._reader, self._names = reader_or_store, dict(kind_names or {})
         self._projections = tuple(projections)
         self._options = {"min_segments": min_segments, "system": system}
+        self._share = min(LARGEST_SHARE, MOST_SAMPLED / max(len(reader_or_store.query()), 1))
         self.plans: dict[str, Any] = {}
         self._counting: asyncio.Task[None] | None = None
         self._suggested: list[Any] = []
@@ -96,7 +98,7 @@ class CompactionWidget(Frame):
         except RuntimeError:
             self.plan = self._planned(rule, None)
             return
-        self.plan = self._planned(rule, SAMPLE)
+        self.plan = self._planned(rule, self._share)
         if self.plan.sampled is not None:
             self._counting = loop.create_task(self._count(rule))
 
