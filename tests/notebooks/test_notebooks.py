@@ -31,6 +31,8 @@ def test_notebook_is_small_and_holds_no_widget_state(notebook: Path) -> None:
     assert notebook.stat().st_size <= LARGEST_BYTES
     assert len(cells(notebook)) <= MOST_CELLS
     assert "widgets" not in json.loads(notebook.read_text())["metadata"]
+    # Where its model is gone, JupyterLab shows an error in place of what stands beside it.
+    assert "widget-view" not in notebook.read_text()
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
