@@ -31,16 +31,8 @@ LAYERS: dict[str, set[str]] = {
     "graph": {"errors", "model", "format", "kernels", "engine", "arrow"},
     "frames": {"errors", "model", "format", "kernels", "engine", "payloads", "arrow", "graph"},
     "projection": {
-        "errors",
-        "model",
-        "format",
-        "kernels",
-        "engine",
-        "payloads",
-        "evidence",
-        "arrow",
-        "frames",
-        "proof",
+        *("errors", "model", "format", "kernels", "engine", "payloads", "evidence", "arrow", "frames", "proof"),
+        "widgets",
     },
     "proof": {"errors", "model", "format", "kernels", "engine", "arrow", "frames"},
     "compaction": {
@@ -49,7 +41,7 @@ LAYERS: dict[str, set[str]] = {
     # It names what it gives, and loads nothing before it is asked.
     "views": {"engine", "arrow", "graph", "frames", "projection", "proof", "compaction", "reader", "widgets"},
     # They compute nothing: what they show is asked of the library, and their bare functions make markup of it.
-    "widgets": {"errors", "model", "engine", "graph", "projection"},
+    "widgets": {"errors", "model", "engine", "graph", "projection", "compaction"},
     "copies": {"evidence", "store"},
     "reader": {"errors", "model", "format", "engine", "payloads", "projection", "views", "copies"},
     "cli": {
@@ -84,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compaction": {"numpy", "pyarrow", "pandas"},
     "views": {"pandas"},
     "copies": set(),
-    "widgets": {"ipywidgets"},
+    "widgets": {"ipywidgets", "numpy"},
     "reader": set(),
     "cli": {"numpy", "pyarrow", "pandas", "tqdm", "rich"},
 }
