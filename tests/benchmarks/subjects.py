@@ -26,6 +26,7 @@ from tests.benchmarks.stores import (
     segment_files,
 )
 from tests.benchmarks.timing import Case, measure
+from tests.benchmarks.widgets import widget_cases
 from tests.benchmarks.writing import MOST_EVENTS, TABLE_ROWS, opening_cases, writing_cases
 
 PAYLOADS = ((60, 4), (600, 5), (6000, 25))
@@ -195,6 +196,16 @@ def graph(plan: Plan) -> list[Section]:
     return sections
 
 
+def widgets(plan: Plan) -> list[Section]:
+    """A step of each notebook widget."""
+    if not plan.wants("widgets"):
+        return []
+    timings = measure(widget_cases(plan.main, plan.events), plan.repeat)
+    title = f"A step of a notebook widget, in the kernel: {_extent(plan.main, plan.events)}"
+    seconds = {name: timing.seconds for name, timing in timings.items()}
+    return [Section(title, timing_lines(timings.values(), seconds, plan.events))]
+
+
 def proving(plan: Plan) -> list[Section]:
     """Links, verification and anchors: beside the reference on the main store, and on growing ones."""
     if not plan.wants("proving"):
@@ -242,5 +253,5 @@ def planning(plan: Plan) -> list[Section]:
 
 SUBJECTS: tuple[Callable[[Plan], list[Section]], ...] = (
     main_store, memory, growth, payloads, segments, writing, queries, holding, graph, proving,
-    replay, planning,
+    replay, planning, widgets,
 )  # fmt: skip
