@@ -17,6 +17,7 @@ from batpak_analytics import markup
 from tests.hostile import HOSTILE, write_hostile
 
 LONGEST_CARD = 15_000
+MANY_LINES = ("Explanation", "GraphPlan", "Entries", "Diff", "PlanSummary")
 
 VALUES: dict[str, Callable[[bp.Reader], Any]] = {
     "Reader": lambda reader: reader,
@@ -31,6 +32,10 @@ VALUES: dict[str, Callable[[bp.Reader], Any]] = {
     "Chains": lambda reader: reader.chains(),
     "ChainSummary": lambda reader: reader.chain_summary(),
     "Segments": lambda reader: reader.segments(),
+    "Replay": lambda reader: reader.replay(bp.Last(by="entity")),
+    "Diff": lambda reader: reader.replay(bp.Last(by="entity")).diff(0, 3),
+    "CompactionPlan": lambda reader: reader.plan_compaction("retention", bp.keep.entities(HOSTILE), min_segments=1),
+    "PlanSummary": lambda reader: reader.plan_compaction().summary(),
     "VerifyReport": lambda reader: reader.verify(),
 }
 
@@ -66,7 +71,7 @@ def test_no_card_runs_what_stands_in_a_store(name: str, hostile: Path) -> None:
     assert type(value).__name__ == name
     shown = Seen(value._repr_html_())
     assert not shown.tags & {"img", "script", "iframe", "a", "style", "svg", "b><"}
-    assert shown.attributes <= {"scope", "style"}
+    assert shown.attributes <= {"scope", "style", "title"}
     assert not shown.open
 
 
@@ -79,7 +84,7 @@ def test_a_card_is_short_and_the_same_every_time(name: str, hostile: Path) -> No
     assert not re.search(r"0x[0-9a-f]{9,}", once), "an address in memory"
 
 
-@pytest.mark.parametrize("name", [name for name in VALUES if name not in ("Explanation", "GraphPlan", "Entries")])
+@pytest.mark.parametrize("name", [name for name in VALUES if name not in MANY_LINES])
 def test_the_plain_text_is_one_line(name: str, hostile: Path) -> None:
     assert "\n" not in repr(VALUES[name](bp.open_reader(hostile)))
 

@@ -107,6 +107,7 @@ class CompactionWidget(Frame):
         try:
             exact = await asyncio.to_thread(partial(self._planned, rule, None))
         except Exception as error:
+            self._counting = None
             self._tell_error(error)
             return
         self._counting = None

@@ -17,7 +17,6 @@ from tests.browser.stores import KINDS, order_id, write_shop
 from tests.hostile import HOSTILE, write_hostile
 from tests.widgets.sent import INSTANCES, assert_harmless, named, sending, texts, widgets_of
 
-MOST_A_STEP = 20_000
 WORST_NAME = "&" * 200
 
 
@@ -174,10 +173,10 @@ def test_no_step_sends_more_than_paints_at_once(tmp_path: Path, monkeypatch: pyt
     with sending(monkeypatch) as sent:
         named(view, "To the root").click()
     assert view.last_error is None
-    assert 0 < sent.total <= MOST_A_STEP, sent.sizes
+    assert 0 < sent.total <= frame.MOST_BYTES, sent.sizes
     with sending(monkeypatch) as sent:
         named(view, "Choose from").value = "most_effects"
-    assert 0 < sent.total <= MOST_A_STEP
+    assert 0 < sent.total <= frame.MOST_BYTES
     assert len(view.snapshot.encode()) <= frame.MOST_SNAPSHOT_BYTES
 
 

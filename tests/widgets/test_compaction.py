@@ -17,7 +17,6 @@ from tests.arrow.scan_stores import event, store_of
 from tests.hostile import HOSTILE
 from tests.widgets.sent import INSTANCES, assert_harmless, named, sending, texts, widgets_of
 
-MOST_A_STEP = 20_000
 KINDS = {0x1001: "Placed", 0x1002: "Paid"}
 
 
@@ -184,6 +183,21 @@ def test_a_change_shows_a_marked_estimate_and_then_the_exact_plan(store: Path) -
     assert asyncio.run(asyncio.wait_for(watch(), 60)) == ["exact", "estimate", "estimate", "exact", "estimate"]
 
 
+def test_a_failure_while_it_counts_is_shown_and_ends_the_counting(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(Total):
+        def apply(self, state: int, event: Any) -> int:
+            raise KeyError("cents")
+
+    async def watch() -> None:
+        view = bp.open_reader(store).what_if(projections=[Failing()])
+        await counted(view)
+        assert isinstance(view.last_error, KeyError) and 'role="alert"' in texts(view)
+        assert view.plan.sampled is not None
+        view.close()
+
+    asyncio.run(asyncio.wait_for(watch(), 60))
+
+
 def test_it_applies_nothing(view: CompactionWidget, store: Path) -> None:
     def state() -> dict[str, str]:
         return {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in sorted(store.iterdir())}
@@ -208,6 +222,19 @@ def test_a_rule_or_function_that_was_given_is_used_first(store: Path) -> None:
     assert view.last_error is None and view.plan.ids is not None
     assert "keep=keep" in view.code
     assert tab(view, "Suggestions") and view.last_error is None
+
+
+def test_an_open_store_is_asked_as_it_is_now(tmp_path: Path) -> None:
+    config = bp.StoreConfig(segment_max_bytes=2_000)
+    with bp.Store.open(tmp_path / "store", config=config) as store:
+        for number in range(30):
+            store.append(f"order:{number % 3}", "shop", 0x1001, {"cents": number})
+        view = store.what_if(projections=[Total()])
+        before = view.plan.summary().events_dropped
+        assert view.plan.applicable and before > 0 and view.last_error is None
+        named(view, "N, or names").value = "5"
+        assert 0 < view.plan.summary().events_dropped < before
+        view.close()
 
 
 def test_too_few_segments_are_told_instead_of_zeros(quickstart: Path) -> None:
@@ -249,10 +276,10 @@ def test_no_step_sends_more_than_paints_at_once(tmp_path: Path, monkeypatch: pyt
     for number, name in enumerate(compaction.TABS, 2):
         with sending(monkeypatch) as sent:
             tab(view, name)
-        assert sent.total <= MOST_A_STEP, (name, sent.sizes)
+        assert sent.total <= frame.MOST_BYTES, (name, sent.sizes)
         with sending(monkeypatch) as sent:
             named(view, "N, or names").value = str(number)
-        assert 0 < sent.total <= MOST_A_STEP, (name, sent.sizes)
+        assert 0 < sent.total <= frame.MOST_BYTES, (name, sent.sizes)
     assert len(view.snapshot.encode()) <= frame.MOST_SNAPSHOT_BYTES
     assert view.last_error is None
 

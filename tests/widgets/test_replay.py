@@ -16,7 +16,6 @@ from tests.hostile import HOSTILE, write_hostile
 from tests.projection.stores import PAID, REFUNDED, Balance, made_store, paid, refunded
 from tests.widgets.sent import INSTANCES, assert_harmless, named, sending, texts, widgets_of
 
-MOST_A_STEP = 20_000
 ROWS = [paid("order:1", 500), paid("order:2", 300), refunded("order:2", 300), paid("order:1", 0)]
 ROWS += [refunded("order:1", 900), *(paid("user:7", n) for n in range(95))]
 NAMES = {PAID: "Paid", REFUNDED: "Refunded"}
@@ -316,7 +315,7 @@ def test_no_step_sends_more_than_paints_at_once(tmp_path: Path, monkeypatch: pyt
         for target in (59, 5):
             with sending(monkeypatch) as sent:
                 view.position = target
-            assert 0 < sent.total <= MOST_A_STEP, (name, target, sent.sizes)
+            assert 0 < sent.total <= frame.MOST_BYTES, (name, target, sent.sizes)
     assert len(view.snapshot.encode()) <= frame.MOST_SNAPSHOT_BYTES
     assert view.last_error is None
 
