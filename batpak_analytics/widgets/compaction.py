@@ -18,6 +18,8 @@ from batpak_analytics.widgets.toolkit import button, control, fill, html, row, t
 
 MOST_SAMPLED, LARGEST_SHARE = 8_000, 0.5
 """An estimate looks at so many events, which takes a blink even where a function judges them."""
+SMALL = 10_000
+"""A store of no more events is counted exactly at once."""
 LONGEST_TOLD = 300
 MOST_PLANS = 4
 TABS = ("Lost", "Chains", "Causes", "Entities", "Segments", "Suggestions", "Plans")
@@ -26,9 +28,9 @@ TABS = ("Lost", "Chains", "Causes", "Entities", "Segments", "Suggestions", "Plan
 class CompactionWidget(Frame):
     """Ask what a compaction would cost, in a notebook: `reader.what_if()`.
 
-    Another strategy or rule shows an estimate at once, marked as one, and the exact plan when that is counted. `plan`
-    is what is shown, a `CompactionPlan`: observe it, look at its tables, save it. `plans` are those that were kept by
-    name. The widget applies nothing: its code does.
+    Another strategy or rule shows an estimate at once, marked as one, and the exact plan when that is counted; of a
+    small store the exact plan at once. `plan` is what is shown, a `CompactionPlan`: observe it, look at its tables,
+    save it. `plans` are those that were kept by name. The widget applies nothing: its code does.
 
     Parameters
     ----------
@@ -62,7 +64,9 @@ class CompactionWidget(Frame):
         self._reader, self._names = reader_or_store, dict(kind_names or {})
         self._projections = tuple(projections)
         self._options = {"min_segments": min_segments, "system": system}
-        self._share = min(LARGEST_SHARE, MOST_SAMPLED / max(len(reader_or_store.query()), 1))
+        events = len(reader_or_store.query())
+        self._small = events <= SMALL
+        self._share = min(LARGEST_SHARE, MOST_SAMPLED / max(events, 1))
         self.plans: dict[str, Any] = {}
         self._counting: asyncio.Task[None] | None = None
         self._suggested: list[Any] = []
@@ -94,8 +98,10 @@ class CompactionWidget(Frame):
         self._taken = ""
         rule, self._rule_code = self._maker.made()
         try:
-            loop = asyncio.get_running_loop()
+            loop = None if self._small else asyncio.get_running_loop()
         except RuntimeError:
+            loop = None
+        if loop is None:
             self.plan = self._planned(rule, None)
             return
         self.plan = self._planned(rule, self._share)

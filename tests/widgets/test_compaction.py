@@ -162,7 +162,9 @@ async def counted(view: Any) -> None:
         await asyncio.sleep(0.005)
 
 
-def test_a_change_shows_a_marked_estimate_and_then_the_exact_plan(store: Path) -> None:
+def test_a_change_shows_a_marked_estimate_and_then_the_exact_plan(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "SMALL", 0)
+
     async def watch() -> list[str]:
         view, said = bp.open_reader(store).what_if(projections=[Total()]), []
         view.observe(lambda change: said.append("estimate" if change.new.sampled else "exact"), "plan")
@@ -184,6 +186,8 @@ def test_a_change_shows_a_marked_estimate_and_then_the_exact_plan(store: Path) -
 
 
 def test_a_failure_while_it_counts_is_shown_and_ends_the_counting(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "SMALL", 0)
+
     class Failing(Total):
         def apply(self, state: int, event: Any) -> int:
             raise KeyError("cents")
