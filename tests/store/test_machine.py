@@ -126,10 +126,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(chosen=st.lists(st.integers(0, 40), max_size=12), strategy=st.sampled_from(STRATEGIES))
     def compact(self, chosen: list[int], strategy: Any) -> None:
-        """Some events go, none of them the last of its lane, hidden or not: there the clocks go on."""
+        """Some events go, none of them a tombstone or the last of its lane, hidden or not: there the clocks go on."""
         last = {(one.entity, one.lane): one for one in self.events}
         picked = [self.events[at] for at in sorted(set(chosen)) if at < len(self.events)]
-        going = {one.sequence for one in picked if last[one.entity, one.lane] is not one}
+        going = {one.sequence for one in picked if last[one.entity, one.lane] is not one and not one.struck}
         ids = self._ids_of(going)
         rule = () if strategy == "merge" else (lambda event: event.event_id not in ids,)
         plan = self.store.plan_compaction(strategy, *rule, min_segments=1)
