@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from batpak_analytics.arrow.schema import Tier, tier_of
 from batpak_analytics.compaction.judge import judging_of, sealed_rows
 from batpak_analytics.compaction.plan import CompactionPlan, PlanSummary
 from batpak_analytics.compaction.rows import EventRows
-from batpak_analytics.compaction.rules import asks_for_payloads
+from batpak_analytics.compaction.rules import Expression, Function, Rule, Where
 from batpak_analytics.format.layout import FOOTER_CRC_SIZE, FOOTER_ENTRY_SIZE, FOOTER_TRAILER_SIZE, U64_MAX
 
 MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -37,7 +38,7 @@ def estimated(
     mine = {source.segment_id for source in plan.sources}
     segments = [one for one in view.segments if one.segment_id in mine]
     sealed = sealed_rows(rows, segments)
-    by_payload = plan.rule is not None and asks_for_payloads(plan.rule)
+    by_payload = plan.rule is not None and _asks_for_payloads(plan.rule)
     sample = sealed & sampled_rows(rows, share) if by_payload else sealed
     judging = judging_of(rows, sealed, system=plan.system, progress=progress).but(sample)
     struck = np.zeros(rows.count, bool) if plan.rule is None else sample & ~judging.kept(plan.rule)
@@ -74,3 +75,12 @@ def _output_size(
         frames, events = frames - struck_bytes, events - struck
     names = sum(3 + len(text.encode()) for text in rows.names)
     return header + frames + events * FOOTER_ENTRY_SIZE + names + FOOTER_CRC_SIZE + FOOTER_TRAILER_SIZE
+
+
+def _asks_for_payloads(rule: Rule) -> bool:
+    """Whether frames have to be read to apply the rule."""
+    if isinstance(rule, Where):
+        return any(tier_of(column) != Tier.INDEX for group in rule.groups for column, _, _ in group)
+    if isinstance(rule, Function | Expression):
+        return True
+    return any(map(_asks_for_payloads, rule.parts))

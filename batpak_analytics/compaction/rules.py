@@ -270,23 +270,6 @@ PORTABLE: dict[str, type[Rule]] = {
     one.name: one
     for one in (Kinds, NewerThan, LastN, Entities, ChainHeads, WholeCorrelations, WithCauses, Not, AllOf, AnyOf, Where)
 }
-INDEX_COLUMNS = frozenset(
-    (
-        *(
-            "global_sequence",
-            "event_id",
-            "correlation_id",
-            "causation_id",
-            "entity",
-            "scope",
-            "kind",
-            "wall_time",
-            "lane",
-        ),
-        *("depth", "clock", "prev_hash", "event_hash", "segment_id", "offset", "length", "sequence_source"),
-    )
-)
-"""The columns that no frame is read for: the index tier of a scan, which is not loaded here."""
 
 
 def rule_from_json(form: Mapping[str, Any]) -> Rule:
@@ -311,15 +294,6 @@ def _where_from(groups: Any) -> Where:
     if not all(isinstance(text, str) for group in made for condition in group for text in condition[:2]):
         raise TypeError(f"{str(groups)[:80]}: columns and operators are texts.")
     return Where(made)
-
-
-def asks_for_payloads(rule: Rule) -> bool:
-    """Whether frames have to be read to apply the rule."""
-    if isinstance(rule, Where):
-        return any(column not in INDEX_COLUMNS for group in rule.groups for column, _, _ in group)
-    if isinstance(rule, Function | Expression):
-        return True
-    return any(map(asks_for_payloads, rule.parts))
 
 
 def says_all(form: Any) -> bool:

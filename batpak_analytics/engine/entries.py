@@ -57,9 +57,7 @@ class Entries(Sequence[IndexEntry]):
 
     def places(self) -> Iterator[Place]:
         """Where each entry stands, to read its frame."""
-        for where, row in zip(self._where.tolist(), self._rows.tolist(), strict=True):
-            segment = self._segments[where]
-            yield Place(segment, row, int(segment.sequence[row]))
+        return map(self.place, range(len(self)))
 
     def place(self, at: int) -> Place:
         """Where one of the events is."""

@@ -31,14 +31,14 @@ from batpak_analytics.format.sidecars.visibility import HiddenRanges, below
 from batpak_analytics.store.compaction import COMPACTION_RULES, clear_away, forget, name_output, settle
 from batpak_analytics.store.files import Files, replace_file
 from batpak_analytics.store.image import is_true, remove_images
-from batpak_analytics.store.repair import renumber, repair, repairable, unnumbered
+from batpak_analytics.store.repair import HARMLESS_RULES, renumber, repair, repairable, unnumbered
 from batpak_analytics.store.report import Repair
 from batpak_analytics.store.sealed import refuse_sealed
 from batpak_analytics.store.swap import unnamed_output
 from batpak_analytics.store.torn import Torn, repair_torn, torn_segments
 
 # What a new segment behind it does not make worse.
-_HARMLESS = frozenset(("image-unusable", "coordinate", "hidden-after-compaction", "segment-name", "events-swallowed"))
+_HARMLESS = HARMLESS_RULES | {"events-swallowed"}
 
 
 class Head(NamedTuple):

@@ -33,6 +33,8 @@ _REPAIRABLE = {
     ("segment-header", "info"),
 }
 _PIECE_BYTES = 1 << 23
+HARMLESS_RULES = frozenset(("image-unusable", "coordinate", "hidden-after-compaction", "segment-name"))
+"""Findings that neither a new segment nor a copy makes worse."""
 
 
 def repairable(view: View) -> list[SegmentRows]:

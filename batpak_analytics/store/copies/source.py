@@ -19,12 +19,10 @@ from batpak_analytics.format.sidecars import idempotency
 from batpak_analytics.format.sidecars.idempotency import IdempotencyEntry
 from batpak_analytics.format.sidecars.visibility import HiddenRanges, below
 from batpak_analytics.store.compaction import COMPACTION_RULES
-from batpak_analytics.store.repair import repairable, unnumbered
+from batpak_analytics.store.repair import HARMLESS_RULES, repairable, unnumbered
 
 _FALLBACK_MODE = 0o600
-_NO_MATTER = frozenset(
-    ("image-unusable", "coordinate", "hidden-after-compaction", "segment-name", "keyset-unusable")
-)  # fmt: skip
+_NO_MATTER = HARMLESS_RULES | {"keyset-unusable"}
 """Findings that are as true of the copy, or about what is not copied."""
 
 
