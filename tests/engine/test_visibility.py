@@ -91,10 +91,14 @@ def test_ranges_of_a_newer_version_fail_closed(tmp_path: Path) -> None:
         open_reader(tmp_path)
 
 
-def as_nobody(code: str) -> subprocess.CompletedProcess[str]:
-    """Run Python as an unprivileged user: the superuser may read everything, which would prove nothing."""
+def as_nobody(code: str, *modules: str) -> subprocess.CompletedProcess[str]:
+    """Run Python as an unprivileged user: the superuser may read everything, which would prove nothing.
+
+    What the code needs is imported before: that user may be kept from the directory that the package is in.
+    """
+    needed = ", ".join(["reader", "frames.read", "frames.findings", *modules]).replace(" ", " batpak_analytics.")
+    preload = f"import batpak_analytics.{needed}\n"
     drop = "import os\nif os.geteuid() == 0:\n    os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-    preload = "import batpak_analytics.reader, batpak_analytics.frames.read, batpak_analytics.frames.findings\n"
     command = [sys.executable, "-W", "ignore", "-c", preload + drop + code]
     return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), check=False)
 

@@ -109,8 +109,8 @@ def test_place_that_may_not_be_written_is_refused_for_an_unprivileged_user() -> 
         for one in store.iterdir():
             one.chmod(0o644)
         done = as_nobody(
-            f"import batpak_analytics.store.copies.copying\n"
-            f"batpak_analytics.reader.open_reader({str(store)!r}).snapshot({str(here / 'closed' / 'copy')!r})"
+            f"batpak_analytics.reader.open_reader({str(store)!r}).snapshot({str(here / 'closed' / 'copy')!r})",
+            "store.copies.copying",
         )
         assert "CopyRefusedError" in done.stderr and "may not be written" in done.stderr
         assert not list((here / "closed").iterdir())
