@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 
 import cython
-from cython.cimports.batpak_analytics.kernels.values import Place, root_fields, root_value
+from cython.cimports.batpak_analytics.kernels.values import Place, give_back, root_fields, root_value
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+from cython.cimports.cpython.object import PyObject
 
 from batpak_analytics.errors import FormatError
 from batpak_analytics.format import event_rows as readable
@@ -171,15 +172,12 @@ class EventColumns:
             place.at = self._bounds[row]
             place.end = self._bounds[row + 1]
             place.odd = False
-            try:
-                if self.fields is None:
-                    value = root_value(cython.address(place))
-                else:
-                    value = root_fields(cython.address(place), self._fields, self._names)
-                if not place.odd:
-                    return value
-            except UnicodeDecodeError:
-                pass
+            if self.fields is None:
+                value = root_value(cython.address(place))
+            else:
+                value = root_fields(cython.address(place), self._fields, self._names)
+            if not place.odd:
+                return value
         try:
             return readable.chosen(payload_to_json_value(self._raw(row)), self.fields)
         except FormatError as error:
@@ -239,6 +237,9 @@ class EventRow:
         if not _making:
             raise TypeError("events are made by EventColumns")
         _making = False
+
+    def __dealloc__(self):
+        give_back(cython.cast(cython.pointer[PyObject], self._payload))
 
     @property
     def payload(self):

@@ -2,7 +2,7 @@
 
 Values that are plain JSON of ordinary depth are made here. Anything else sets ``odd``, and is left to the readable
 function, which also words what is wrong. Maps of one place mostly have the same keys, so their shapes are kept: the
-next such map starts as a copy of an empty one.
+next such map starts as a copy of an empty one, or as one that nobody holds any longer.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from cython.cimports.batpak_analytics.kernels.wire import (
     read_head,
     skip_value,
 )
-from cython.cimports.batpak_analytics.kernels.words import big_u64_at
+from cython.cimports.batpak_analytics.kernels.words import are_same, big_u64_at
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
-from cython.cimports.cpython.dict import PyDict_Copy, PyDict_SetItem
+from cython.cimports.cpython.dict import PyDict_CheckExact, PyDict_Copy, PyDict_Next, PyDict_SetItem
 from cython.cimports.cpython.list import PyList_New, PyList_SET_ITEM
 from cython.cimports.cpython.long import PyLong_FromLongLong, PyLong_FromUnsignedLongLong
+from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_INCREF
 from cython.cimports.cpython.unicode import PyUnicode_DecodeUTF8
 from cython.cimports.libc.math import isfinite
-from cython.cimports.libc.string import memcmp, memcpy
+from cython.cimports.libc.string import memcpy
 
 p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
 p_chars = cython.typedef(cython.pointer[cython.const[cython.char]])
@@ -44,14 +45,19 @@ MOST_KEYS = cython.declare(index, 64)  # of a map whose shape is kept
 PRIME = cython.declare(u64, 0x9E3779B97F4A7C15)
 
 _shapes = cython.declare(list, [None] * 128)
+_spare = cython.declare(dict, None)
 
 
 @cython.cfunc
 def _text(place: cython.pointer[Place], start: index, size: index) -> object:
-    """A string; UnicodeDecodeError where it is none."""
+    """A string; `odd` is set where it is none."""
     if is_ascii(place.data + start, size):
         return ascii_text(place.data + start, size)
-    return PyUnicode_DecodeUTF8(cython.cast(p_chars, place.data + start), size, cython.NULL)
+    try:
+        return PyUnicode_DecodeUTF8(cython.cast(p_chars, place.data + start), size, cython.NULL)
+    except UnicodeDecodeError:
+        place.odd = True
+        return None
 
 
 @cython.cfunc
@@ -85,10 +91,7 @@ def _skipped(place: cython.pointer[Place]) -> cython.bint:
 
 
 def root_value(place):
-    """The value at the place, which moves behind it; `odd` is set where it is not plain, and the result is then None.
-
-    UnicodeDecodeError where a string is none.
-    """
+    """The value at the place, which moves behind it; `odd` is set where it is not plain, and the result is no value."""
     return _value(place, SHALLOW)
 
 
@@ -113,7 +116,7 @@ def root_fields(place, fields, names):
         place.at = head.start + head.size
         for j in range(count):
             known = cython.cast(bytes, fields[j])
-            if len(known) == head.size and memcmp(cython.cast(p_bytes, known), place.data + head.start, head.size) == 0:
+            if len(known) == head.size and are_same(cython.cast(p_bytes, known), place.data + head.start, head.size):
                 value = _value(place, SHALLOW - 1)
                 if place.odd:
                     return None
@@ -150,6 +153,31 @@ def _slot(place: cython.pointer[Place], pairs: index) -> index:
     return cython.cast(index, (word * PRIME) >> 57)
 
 
+def give_back(value):
+    """Keep a map to be filled anew, if the caller is the only one who holds it."""
+    global _spare
+    if value.ob_refcnt == 1 and PyDict_CheckExact(cython.cast(object, value)):
+        _spare = cython.cast(dict, value)
+
+
+@cython.cfunc
+def _spare_of(shape: _Shape) -> dict:
+    """A map that nobody holds, if there is one with the same keys in the same order; its values are to be replaced."""
+    global _spare
+    made: dict = _spare
+    key: cython.pointer[PyObject] = cython.NULL
+    at: index = 0
+    k: index
+    if made is None or len(made) != shape.count:
+        return None
+    _spare = None
+    for k in range(shape.count):
+        PyDict_Next(made, cython.address(at), cython.address(key), cython.NULL)
+        if key != cython.cast(cython.pointer[PyObject], shape.keys[k]):
+            return None
+    return made
+
+
 @cython.cfunc
 def _map(place: cython.pointer[Place], pairs: index, levels: cython.int) -> object:
     k: index
@@ -165,10 +193,14 @@ def _map(place: cython.pointer[Place], pairs: index, levels: cython.int) -> obje
     shape = cython.cast(_Shape, _shapes[slot])
     if shape.count != pairs:
         return _new_map(place, pairs, levels, slot, {}, 0)
-    made = PyDict_Copy(shape.empty)
+    made = _spare_of(shape)
+    if made is None:
+        made = PyDict_Copy(shape.empty)
     for k in range(pairs):
         known = cython.cast(bytes, shape.stored[k])
-        if len(known) > place.end - place.at or memcmp(cython.cast(p_bytes, known), place.data + place.at, len(known)):
+        if len(known) > place.end - place.at or not are_same(
+            cython.cast(p_bytes, known), place.data + place.at, len(known)
+        ):
             return _new_map(place, pairs, levels, slot, {key: made[key] for key in shape.keys[:k]}, k)
         place.at += len(known)
         value = _value(place, levels)
@@ -192,7 +224,10 @@ def _new_map(
         if not read_head(place.data, place.at, place.end, cython.address(head)) or head.type != T_STR:
             place.odd = True
             return None
-        key: str = sys.intern(_text(place, head.start, head.size))
+        text = _text(place, head.start, head.size)
+        if place.odd:
+            return None
+        key: str = sys.intern(text)
         start, place.at = place.at, head.start + head.size
         if stored is not None:
             stored.append(PyBytes_FromStringAndSize(cython.cast(p_chars, place.data + start), place.at - start))

@@ -27,3 +27,17 @@ cdef inline unsigned long long big_u64_at(const unsigned char* data) noexcept no
         | (<unsigned long long>data[6] << 8)
         | <unsigned long long>data[7]
     )
+
+
+cdef inline bint are_same(const unsigned char* one, const unsigned char* other, Py_ssize_t size) noexcept nogil:
+    """As memcmp(...) == 0, without a call: for names, which are short."""
+    cdef Py_ssize_t at = 0
+    while size - at >= 8:
+        if u64_at(one + at) != u64_at(other + at):
+            return False
+        at += 8
+    while at < size:
+        if one[at] != other[at]:
+            return False
+        at += 1
+    return True

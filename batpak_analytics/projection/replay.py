@@ -246,7 +246,6 @@ class Replay(Timeline):
         """The state after a range, what the function gave for each, and the type of all these, if it is one."""
         apply, may_be_none = self.fold.apply, self.fold.may_be_none
         values: list[Any] = []
-        append = values.append
         event: Any = None
         folded: Any = None
         kind: Any = MISSING  # of the last value: mostly that of the next one too
@@ -262,7 +261,7 @@ class Replay(Timeline):
                     kinds += 1
                     kind = type(value) if type(value) in IMMUTABLE else MISSING
                     value = self._copier.copied(value)
-                append(value)
+                values.append(value)
         except Exception as error:
             self._blame(event, folded, error)
             raise

@@ -131,6 +131,26 @@ def test_an_event_keeps_its_payload_and_another_of_the_row_has_its_own() -> None
     assert columns.row(0).payload == {"n": [1]}
 
 
+def test_a_payload_that_is_held_is_never_filled_anew() -> None:
+    """Maps that nobody holds any longer are filled with the next event's values: that must not be seen."""
+    payloads = [msgpack.packb({"qty": row, "note": f"n{row}", "in": {"deep": [row]}}) for row in range(51)]
+    columns = columns_of(kernels.EventColumns, payloads)
+    held, parts = [], []
+    for event in columns.rows(0, 51):
+        assert event.payload == {"qty": event.row, "note": f"n{event.row}", "in": {"deep": [event.row]}}
+        assert list(event.payload) == ["qty", "note", "in"]
+        if event.row % 3 == 0:
+            held.append(event.payload)
+        elif event.row % 3 == 1:
+            parts.append(event.payload["in"])
+            event.payload["qty"] = event.payload.pop("qty")
+        else:
+            event.payload["note"] = held
+            event.payload["more"] = event.payload.pop("in")
+    assert [(one["qty"], one["in"]["deep"]) for one in held] == [(row, [row]) for row in range(0, 51, 3)]
+    assert parts == [{"deep": [row]} for row in range(1, 51, 3)]
+
+
 def test_columns_that_do_not_fit_together_are_refused() -> None:
     payloads = [b"\x01", b"\x02"]
     for name, wrong in (
