@@ -29,6 +29,7 @@ from batpak_analytics.format.sidecars import visibility
 from batpak_analytics.format.sidecars.image import IndexImage
 from batpak_analytics.format.sidecars.visibility import HiddenRanges, below
 from batpak_analytics.store.compaction import COMPACTION_RULES, clear_away, forget, name_output, settle
+from batpak_analytics.store.continued import missing_behind_cuts
 from batpak_analytics.store.files import Files, replace_file
 from batpak_analytics.store.image import is_true, remove_images
 from batpak_analytics.store.repair import HARMLESS_RULES, renumber, repair, repairable, unnumbered
@@ -186,10 +187,14 @@ def _refuse_damaged(view: View) -> None:
         settled = finding.rule in COMPACTION_RULES or finding.file in idle or finding.segment in unfinished
         if settled or finding.rule in _HARMLESS:
             continue
+        missing = missing_behind_cuts(view).get(finding.segment or 0)
+        reason = (
+            f"More than that is gone from there: {missing}" if missing else "A new segment behind it could hide events"
+        )
         raise StoreNeedsRepairError(
-            f"{finding.file or view.path}: {finding.meaning} ({finding.rule}, at byte {finding.offset}). A new "
-            f"segment behind it could hide events, so the store was not opened for writing and nothing was "
-            f"changed. Read it with open_reader(), or repair a copy.",
+            f"{finding.file or view.path}: {finding.meaning} ({finding.rule}, at byte {finding.offset}). {reason}, so "
+            f"the store was not opened for writing and nothing was changed. Read it with open_reader(), restore the "
+            f"file from a backup or fork, or repair a copy.",
             path=view.path,
             segment_id=finding.segment,
             offset=finding.offset,
