@@ -52,7 +52,7 @@ def repair_torn(files: Files, torn: list[Torn], now_ns: int) -> list[Repair]:
         what = "it was cut where the first page that had not reached the disk begins, and sealed"
         if behind:
             copy = path.with_name(f"{path.name}.torn")
-            replace_file(files, copy, pieces_of(segment, segment.size_bytes))
+            replace_file(files, copy, pieces_of(segment, segment.size_bytes), like=path)
             what += f"; {behind} frames behind that, never said to be durable, are left in {copy.name}"
         replace_file(files, path, sound_bytes(kept, now_ns))
         repairs.append(Repair(path.name, what, "the power failed before it was synced"))
