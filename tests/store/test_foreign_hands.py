@@ -178,3 +178,15 @@ def test_last_sequence_of_all_is_not_given(tmp_path: Path) -> None:
 def test_clock_beyond_the_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(bp.AppendRefusedError, match="last moment"):
         Store.open(tmp_path, config=StoreConfig(clock=lambda: 1 << 63))
+
+
+def test_output_of_a_compaction_may_be_read_by_the_users_of_its_sources(tmp_path: Path) -> None:
+    with Store.open(tmp_path, config=StoreConfig(segment_max_bytes=1_000)) as store:
+        for number in range(8):
+            store.append("e", "s", KIND, number)
+        for path in tmp_path.glob("*.fbat"):
+            path.chmod(0o640)
+        report = store.compact(store.plan_compaction(strategy="merge"))
+        assert report.outcome == "performed"
+        output = min(tmp_path.glob("*.fbat"))
+    assert stat.S_IMODE(output.stat().st_mode) == 0o640
