@@ -19,7 +19,7 @@ from batpak_analytics.reader import open_reader
 from tests.engine.building import Segment, make_event, numbers, rules, write_store
 
 PAYLOADS = st.binary(min_size=1, max_size=2_000) | st.integers(1, 2_000).map(bytes)
-ONE_PATH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+ONE_PATH = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 
 
 def store_with(path: Path, payload: bytes) -> tuple[Path, int]:
@@ -60,6 +60,7 @@ def test_whole_frame_whose_length_is_damaged_is_no_part(tmp_path: Path, payload:
     assert "unfinished-tail" not in rules(view)
 
 
+@settings(deadline=None)
 @given(
     data=st.lists(st.sampled_from([b"\0" * 200, b"\0", b"x", b"x" * 100]), max_size=20).map(b"".join),
     offset=st.integers(0, 2 * SECTOR),
