@@ -21,6 +21,7 @@ from batpak_analytics.engine.mapping import SegmentFile
 from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.recovery import FrameScan, index_rows, reversed_ids, scan_frames
 from batpak_analytics.engine.segments import SegmentScan
+from batpak_analytics.engine.tails import lost_before, tail_of
 from batpak_analytics.format.layout import FOOTER_MAGIC, FOOTER_MAGIC_LEGACY, FooterState
 from batpak_analytics.model import Finding
 
@@ -43,9 +44,9 @@ def grown_scan(
     frames = scan_frames(listed.file, resume, listed.file.size_bytes)
     if not _begins_with(frames, proof):
         return None
-    damaged = frames.damaged_before(listed.file.size_bytes, last=True)
-    verdict = resolve_batches(frames.frames, damaged, lost_markers(listed.file, frames))
-    lost = report_losses(listed, frames, problems, last=True, region_end=listed.file.size_bytes)
+    tail = tail_of(listed, frames, listed.file.size_bytes, last=True)
+    verdict = resolve_batches(frames.frames, lost_before(frames, tail), lost_markers(listed.file, frames))
+    lost = report_losses(listed, frames, tail, problems)
     report_batches(listed, frames, verdict, problems)
     rows, strings = _joined(old.rows[:-1], old.strings, index_rows(listed.file, frames, verdict.keep))
     waiting = None

@@ -69,7 +69,7 @@ def recount(scans: list[AnyScan], image: IndexImage | None) -> Recount | None:
                 frames = scan_frames(part.listed.file, part.frames_start, part.frames_end)
                 dropped = machine.walk(frames.frames["kind"], frames.frames["payload_size"])
                 taken.append((index, rows, part.rows["offset"], frames.offsets, dropped))
-            if part.lost_bytes:
+            if part.lost_bytes or part.is_cut:
                 machine = _Batches()  # the last session that it began was the one behind this segment
     # Only now is it known what became of the frames with which it was waiting for a COMMIT.
     for index, rows, events, offsets, dropped in taken:

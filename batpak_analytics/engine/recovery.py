@@ -59,19 +59,6 @@ class FrameScan:
             flags[loss.before_row] = True
         return flags
 
-    def damaged_before(self, region_end: int, *, last: bool) -> Any:
-        """`lost_before` without a write that has not finished: nothing was lost there, it is not there yet."""
-        flags = self.lost_before
-        if any(self.is_unfinished(loss, region_end, last=last) for loss in self.losses):
-            flags[-1] = False
-        return flags
-
-    def is_unfinished(self, loss: Loss, region_end: int, *, last: bool) -> bool:
-        """Whether `loss` is the end of a write under way, or cut short; more than stray bytes only if `last`."""
-        if loss.end != region_end or loss.before_row != len(self.frames):
-            return False
-        return loss.status == FRAME_END or (last and loss.status in (FRAME_PAST_END, FRAME_TOO_LARGE))
-
 
 def scan_frames(file: SegmentFile, start: int, end: int) -> FrameScan:
     """Every provable frame of `[start, end)` of the file."""

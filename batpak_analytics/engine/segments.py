@@ -20,6 +20,7 @@ from batpak_analytics.engine.lost_markers import lost_markers
 from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.recovery import FrameScan, index_rows, scan_frames
 from batpak_analytics.engine.resync import Prover
+from batpak_analytics.engine.tails import lost_before, tail_of
 from batpak_analytics.errors import (
     CorruptSegmentError,
     FormatError,
@@ -53,8 +54,8 @@ class SegmentScan:
 
     `numbered` is True where the row's `global_sequence` was recorded by an authentic footer. `waiting` are the rows of
     a batch that the next segment may still complete, `unfinished` tells whether frames stand behind a batch without
-    its COMMIT, `lost_bytes` are the bytes in which events may have been lost, `survey` what was seen of the rows where
-    they are a footer's.
+    its COMMIT, `lost_bytes` are the bytes in which events may have been lost, `is_cut` whether it ends in a part of a
+    frame or footer with another segment behind it, `survey` what was seen of the rows where they are a footer's.
     """
 
     listed: ListedSegment
@@ -69,6 +70,7 @@ class SegmentScan:
     waiting: Any = None
     unfinished: bool = False
     lost_bytes: int = 0
+    is_cut: bool = False
     survey: kernels.Survey | None = None
 
     @property
@@ -107,10 +109,10 @@ def scan_segment(listed: ListedSegment, problems: Problems, *, last: bool) -> Se
             return scan
     frames_end = _frames_end(listed, footer)
     frames = _scan_frames(listed, header, frames_end)
-    damaged = frames.damaged_before(frames_end, last=last)
-    verdict = resolve_batches(frames.frames, damaged, lost_markers(file, frames))
+    tail = tail_of(listed, frames, frames_end, last=last)
+    verdict = resolve_batches(frames.frames, lost_before(frames, tail), lost_markers(file, frames))
     report_footer(listed, footer, frames, problems, last=last)
-    lost = report_losses(listed, frames, problems, last=last, region_end=frames_end)
+    lost = report_losses(listed, frames, tail, problems)
     report_batches(listed, frames, verdict, problems)
     rows, strings = index_rows(file, frames, verdict.keep)
     waiting = None
@@ -125,6 +127,7 @@ def scan_segment(listed: ListedSegment, problems: Problems, *, last: bool) -> Se
     return SegmentScan(
         listed, rows, strings, numbered, str(footer.state.value), frames.start, end,
         header.created_ns if header else 0, verdict.open_batch, waiting, verdict.goes_on, lost,
+        tail is not None and tail.is_cut,
     )  # fmt: skip
 
 

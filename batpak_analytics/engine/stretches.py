@@ -83,6 +83,7 @@ class StretchScan:
     singles: dict[int, SegmentScan] = field(default_factory=dict)
 
     lost_bytes = 0
+    is_cut = False
     unfinished = False
     open_batch = None
     footer_state = FooterState.TRUSTED.value

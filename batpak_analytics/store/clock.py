@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from batpak_analytics.errors import AppendRefusedError
-from batpak_analytics.format.layout import ID_SIZE
+from batpak_analytics.format.layout import I64_MAX, ID_SIZE
 
 _MS_MASK = (1 << 48) - 1
 _RANDOM_BYTES = 10
@@ -30,8 +30,9 @@ class MonotoneClock:
         """Microseconds since 1970."""
         now = self._now_us()
         self._last = now if self._last is None else max(now, self._last)
-        if self._last < 0:
-            raise AppendRefusedError(f"The clock says {now} us, before 1970. Set the host's clock.", actual=now)
+        if not 0 <= self._last <= I64_MAX:
+            when = "before 1970" if self._last < 0 else "after the last moment of the format"
+            raise AppendRefusedError(f"The clock says {now} us, {when}. Set the host's clock.", actual=now)
         return self._last
 
 

@@ -166,6 +166,7 @@ class Swap:
             files.remove(self._output)
         descriptor = files.create(self._output)
         try:
+            files.keep_access(Path(self._sources[0].path), self._output)
             for piece in self._layout.pieces(self._site.clock_us() * 1000):
                 write_all(files, descriptor, piece)
                 hasher.update(piece)

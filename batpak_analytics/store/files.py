@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from batpak_analytics.errors import StoreLockedError
+from batpak_analytics.errors import NotAStoreError, StoreLockedError, StorePermissionError
 from batpak_analytics.format.layout import TEMPORARY_PREFIX
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
@@ -28,7 +30,16 @@ class Files:
     """The operating system's files, called as they are; errors are its own."""
 
     def make_directory(self, path: Path) -> None:
-        """Create the directory and its parents unless they exist; their names are on disk on return."""
+        """Create the directory and its parents unless they exist; their names are on disk on return.
+
+        Raises `NotAStoreError` where the name is that of something else.
+        """
+        if os.path.lexists(path) and not path.is_dir():
+            raise NotAStoreError(
+                f"{path} is a file, or a link to nothing, and a store is a directory. Give the directory, or a new "
+                f"name.",
+                path=path,
+            )
         missing = [one for one in (path, *path.parents) if not one.exists()]
         path.mkdir(parents=True, exist_ok=True)
         for one in reversed(missing):
@@ -90,6 +101,14 @@ class Files:
         """Say who may read and write a file or enter a directory."""
         os.chmod(path, mode)
 
+    def keep_access(self, old: Path, new: Path) -> None:
+        """Let a file that is to replace another one be read and written by the same users, as far as this one may."""
+        was, now = os.stat(old), os.stat(new)
+        with contextlib.suppress(PermissionError):
+            if (was.st_uid, was.st_gid) != (now.st_uid, now.st_gid):
+                os.chown(new, was.st_uid, was.st_gid)
+            os.chmod(new, stat.S_IMODE(was.st_mode))
+
     def link(self, source: Path, target: Path) -> None:
         """Give the file a second name, which must be free: a hard link."""
         os.link(source, target, follow_symlinks=False)
@@ -125,30 +144,61 @@ class Files:
         """A descriptor that holds the exclusive lock until it is closed.
 
         This is `flock`, as 0.9.0 takes it: record locks (`lockf`) do not exclude the Rust engine. The file stays
-        empty and is never removed. Raises `StoreLockedError` at once when another owner holds it.
+        empty and is never removed. Raises `StoreLockedError` at once when another owner holds it, or where nobody
+        can, and `StorePermissionError` where this process may not write.
         """
         import fcntl
 
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK | _CLOSE_ON_EXEC, _FILE_MODE)
-        except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise
+        while True:
+            descriptor = _open_lock(path)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(descriptor)
+                raise _not_locked(path, error) from error
+            if _is_still(path, descriptor):
+                return descriptor
+            os.close(descriptor)  # somebody removed the file meanwhile, and others lock the one that took its place
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK | _CLOSE_ON_EXEC, _FILE_MODE)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
             raise StoreLockedError(
                 f"{path} is a symbolic link, and a lock is never taken through one. Remove the link.", path=path
             ) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise
-            raise StoreLockedError(
-                f"{path.parent} is open in another batpak writer (or another Store of this process), which holds "
-                f"{path.name}. Close that one first; to read beside it, use open_reader().",
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StorePermissionError(
+                f"{path.parent} may not be written ({error.strerror}): its lock, {path.name}, could not be opened. "
+                f"Open the store as the user that writes it, or read it with open_reader(), which needs no lock.",
                 path=path.parent,
             ) from error
-        return descriptor
+        raise
+
+
+def _not_locked(path: Path, error: OSError) -> StoreLockedError:
+    if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+        return StoreLockedError(
+            f"{path.parent} is open in another batpak writer (or another Store of this process), which holds "
+            f"{path.name}. Close that one first; to read beside it, use open_reader().",
+            path=path.parent,
+        )
+    return StoreLockedError(
+        f"{path} could not be locked ({error.strerror or error}), as on some network file systems. Without a lock two "
+        f"writers would destroy each other's events, so nothing was opened; put the store on a local disk.",
+        path=path.parent,
+    )
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Whether the open file is the one of that name."""
+    try:
+        now = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(now, os.fstat(descriptor))
 
 
 def write_all(files: Files, descriptor: int, data: Buffer) -> None:
@@ -166,14 +216,19 @@ def write_pieces(files: Files, descriptor: int, pieces: Sequence[Buffer]) -> int
     return size
 
 
-def replace_file(files: Files, path: Path, pieces: Iterable[bytes]) -> None:
-    """Give a file other contents, at once and durably: they are whole and on disk before they take the name."""
+def replace_file(files: Files, path: Path, pieces: Iterable[bytes], *, like: Path | None = None) -> None:
+    """Give a file other contents, at once and durably: they are whole and on disk before they take the name.
+
+    Whoever may read or write the file there was may do so still; `like` names another one to take that from.
+    """
     fresh = path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
     fresh.unlink(missing_ok=True)
     descriptor = files.create(fresh)
     try:
         for piece in pieces:
             write_all(files, descriptor, piece)
+        if (like or path).exists():
+            files.keep_access(like or path, fresh)
         files.sync(descriptor)
     finally:
         files.close(descriptor)

@@ -15,6 +15,7 @@ from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.sequences import load_image
 from batpak_analytics.engine.view import SegmentRows, View, build_view
 from batpak_analytics.errors import FormatError, StoreNeedsRepairError
+from batpak_analytics.format import layout
 from batpak_analytics.format.layout import (
     CHECKPOINT_NAME,
     COMPACT_SOURCE_SUFFIX,
@@ -29,6 +30,7 @@ from batpak_analytics.format.sidecars import visibility
 from batpak_analytics.format.sidecars.image import IndexImage
 from batpak_analytics.format.sidecars.visibility import HiddenRanges, below
 from batpak_analytics.store.compaction import COMPACTION_RULES, clear_away, forget, name_output, settle
+from batpak_analytics.store.continued import missing_behind_cuts
 from batpak_analytics.store.files import Files, replace_file
 from batpak_analytics.store.image import is_true, remove_images
 from batpak_analytics.store.repair import HARMLESS_RULES, renumber, repair, repairable, unnumbered
@@ -101,8 +103,9 @@ def recover(directory: Path, files: Files, now_ns: int, *, allow_plaintext: bool
             image = load_image(view.listing, Problems("report"))
         state = _state(view, image)
         state.view = view
+        state.next_segment = max(ids, default=0) + 1
+        _refuse_used_up(directory, state)
     state.repairs = repairs + _reveal_what_is_next(files, directory, state)
-    state.next_segment = max(ids, default=0) + 1
     state.has_mmap_index = MMAP_INDEX_NAME in view.listing.sidecars
     state.has_checkpoint = CHECKPOINT_NAME in view.listing.sidecars
     return state
@@ -186,14 +189,36 @@ def _refuse_damaged(view: View) -> None:
         settled = finding.rule in COMPACTION_RULES or finding.file in idle or finding.segment in unfinished
         if settled or finding.rule in _HARMLESS:
             continue
+        missing = missing_behind_cuts(view).get(finding.segment or 0)
+        reason = (
+            f"More than that is gone from there: {missing}" if missing else "A new segment behind it could hide events"
+        )
         raise StoreNeedsRepairError(
-            f"{finding.file or view.path}: {finding.meaning} ({finding.rule}, at byte {finding.offset}). A new "
-            f"segment behind it could hide events, so the store was not opened for writing and nothing was "
-            f"changed. Read it with open_reader(), or repair a copy.",
+            f"{finding.file or view.path}: {finding.meaning} ({finding.rule}, at byte {finding.offset}). {reason}, so "
+            f"the store was not opened for writing and nothing was changed. Read it with open_reader(), restore the "
+            f"file from a backup or fork, or repair a copy.",
             path=view.path,
             segment_id=finding.segment,
             offset=finding.offset,
         )
+
+
+def _refuse_used_up(directory: Path, state: Recovered) -> None:
+    """Refuse a store to which no event can be added, as a number would not fit its field in the files."""
+    limits = (
+        ("sequence", state.next_sequence, layout.U64_MAX - 1),
+        ("segment", state.next_segment, layout.U64_MAX),
+        ("time, in milliseconds,", state.wall_ms, layout.I64_MAX // 1000),
+    )
+    for what, value, most in limits:
+        if value > most:
+            raise StoreNeedsRepairError(
+                f"{directory}: the next {what} would be {value}, and the format ends at {most}. No event can be added; "
+                f"read the store with open_reader(), and append its events to a new one with import_events().",
+                path=directory,
+                expected=most,
+                actual=value,
+            )
 
 
 def _state(view: View, image: IndexImage | None) -> Recovered:

@@ -2,7 +2,11 @@
 
 0.9.0 tolerates a torn frame and a batch without COMMIT only in the last segment: with another one behind it, it refuses
 the store, or takes later events for items of the batch (segments spec 6.3, 6.4). So such a segment gets a footer, which
-both engines believe instead of looking at the frames, and loses what stands behind its last committed event.
+both engines believe instead of looking at the frames, and loses what stands behind its last committed event. The same
+is done where 0.9.0 has gone on behind such a segment already (`continued`).
+
+The part of a frame that is cut off is not kept: no writer acknowledges an event before all of its frame is written, and
+no reader can show a part of one. Whole frames are kept aside (`torn`).
 
 No segment is changed in place, as readers have it mapped: the repaired one is a new file under the same name, whole and
 on disk before it takes the name. Every frame stays where it was, so an index image stays right about it.
@@ -21,11 +25,13 @@ from batpak_analytics.engine.view import SegmentRows, View
 from batpak_analytics.format.footer import encode_footer, read_footer
 from batpak_analytics.format.layout import KIND_BATCH_COMMIT, FooterState
 from batpak_analytics.format.segment import encode_segment_header
+from batpak_analytics.store.continued import missing_behind_cuts
 from batpak_analytics.store.files import Files, replace_file
 from batpak_analytics.store.report import Repair
 
 _REPAIRABLE = {
     ("unfinished-tail", "info"),
+    ("unfinished-tail", "warning"),
     ("batch-incomplete", "info"),
     ("events-swallowed", "info"),
     ("footer-unusable", "info"),
@@ -38,7 +44,10 @@ HARMLESS_RULES = frozenset(("image-unusable", "coordinate", "hidden-after-compac
 
 
 def repairable(view: View) -> list[SegmentRows]:
-    """The segments that a crash left unfinished. Those with damage, where a repair would be a guess, are none."""
+    """The segments that a crash left unfinished. Those with damage, where a repair would be a guess, are none, and
+    neither are those of which more was cut off than a write that was under way.
+    """
+    missing = missing_behind_cuts(view)
     told: dict[int, set[tuple[str, str]]] = {}
     for one in view.findings:
         if one.segment is not None:
@@ -48,7 +57,7 @@ def repairable(view: View) -> list[SegmentRows]:
         rules = told.get(segment.segment_id, set())
         if rules & _REPAIRABLE and rules <= _REPAIRABLE and segment.footer_state != FooterState.TRUSTED:
             found.append(segment)
-    return found
+    return [segment for segment in found if segment.segment_id not in missing]
 
 
 def unnumbered(view: View) -> list[SegmentRows]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ class ActiveSegment:
         try:
             self.write(encode_segment_header(segment_id, created_ns))
             self.sync()
+            if os.path.lexists(self.path):  # of a writer that does not hold the lock: its events are not to be replaced
+                raise FileExistsError(errno.EEXIST, f"{self.path.name} appeared, which this writer did not create")
             files.rename(newborn, self.path)
             files.sync_directory(directory)
         except BaseException:

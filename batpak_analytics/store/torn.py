@@ -9,24 +9,19 @@ batches only. Damage of other kinds leaves no zeros up to the edge of a page, an
 from __future__ import annotations
 
 from collections.abc import Collection
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from batpak_analytics.engine.batches import resolve_batches
+from batpak_analytics.engine.holes import first_hole
 from batpak_analytics.engine.recovery import Loss, index_rows, scan_frames
 from batpak_analytics.engine.view import SegmentRows, View
 from batpak_analytics.format.layout import FooterState
 from batpak_analytics.store.files import Files, replace_file
 from batpak_analytics.store.repair import Contents, end_of_events, pieces_of, sound_bytes
 from batpak_analytics.store.report import Repair
-
-SECTOR = 512
-"""What a disk writes as a whole; pages are multiples of it."""
-SHORTEST_HOLE = 3
-"""A frame begins with two zeros, as no event has 16 MiB."""
 
 
 class Torn(NamedTuple):
@@ -57,7 +52,7 @@ def repair_torn(files: Files, torn: list[Torn], now_ns: int) -> list[Repair]:
         what = "it was cut where the first page that had not reached the disk begins, and sealed"
         if behind:
             copy = path.with_name(f"{path.name}.torn")
-            replace_file(files, copy, pieces_of(segment, segment.size_bytes))
+            replace_file(files, copy, pieces_of(segment, segment.size_bytes), like=path)
             what += f"; {behind} frames behind that, never said to be durable, are left in {copy.name}"
         replace_file(files, path, sound_bytes(kept, now_ns))
         repairs.append(Repair(path.name, what, "the power failed before it was synced"))
@@ -76,15 +71,8 @@ def _judge(segment: SegmentRows) -> Torn | None:
 
 
 def _is_hole(segment: SegmentRows, loss: Loss) -> bool:
-    """Whether zeros end the file, reach from the end of the last frame to the edge of a sector, or fill one."""
-    data = np.frombuffer(segment.window(loss.start, loss.end), np.uint8)
-    if loss.end == segment.size_bytes and data[-1] == 0:
-        return True
-    edges = [loss.start, *range((loss.start // SECTOR + 1) * SECTOR, loss.end + 1, SECTOR)]
-    for low, high in pairwise(edges):
-        if high - low >= SHORTEST_HOLE and not data[low - loss.start : high - loss.start].any():
-            return True
-    return False
+    data = segment.window(loss.start, loss.end)
+    return first_hole(data, loss.start, ends_file=loss.end == segment.size_bytes) is not None
 
 
 def _before(segment: SegmentRows, cut: int) -> Contents:

@@ -385,6 +385,8 @@ class Writer:
         segment, strings = self._segment, self._segment.strings
         event_hash = blake3(draft.payload).digest()
         offset, sequence = segment.size + len(unit.frames), self._next + unit.count
+        if sequence >= layout.U64_MAX:
+            raise AppendRefusedError("The store has used every sequence number. Append to a new one.", actual=sequence)
         length = kernels.put_frame(
             unit.frames, unit.rows, event_id, draft.correlation_id or event_id, cause, now_us, wall_ms, draft.depth,
             draft.lane, clock, draft.kind, draft.flags, draft.payload_version, draft.payload, prev_hash, event_hash,

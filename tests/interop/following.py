@@ -118,7 +118,7 @@ class Follower:
 
     def _is_cut_write(self, one: Finding) -> bool:
         """Whether a finding tells of the part of a frame that a killed writer leaves at the end of a segment."""
-        if not self.allowed.unacknowledged or one.rule != "frames-damaged" or one.file is None:
+        if not self.allowed.unacknowledged or one.rule != "unfinished-tail" or one.file is None:
             return False
         return one.offset == torn_at(Path(self.reader.path) / one.file)
 

@@ -59,6 +59,10 @@ class FailingCall(Files):
         self._before("set_mode")
         super().set_mode(path, mode)
 
+    def keep_access(self, old: Path, new: Path) -> None:
+        self._before("keep_access")
+        super().keep_access(old, new)
+
     def link(self, source: Path, target: Path) -> None:
         self._before("link")
         super().link(source, target)
