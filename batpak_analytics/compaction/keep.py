@@ -40,6 +40,8 @@ def kinds(*kinds: Any) -> Rule:
     for one in kinds:
         if hasattr(one, "kinds") and hasattr(one, "number"):
             categories.add(int(one.number))
+        elif isinstance(one, list | tuple | set | frozenset | range):
+            raise TypeError(f"kinds({one!r}): give them one by one, as in kinds(0x1001, 0x1002), or with a star.")
         else:
             numbers.add(one if isinstance(one, bool) or not hasattr(one, "__index__") else one.__index__())
     return rules.Kinds(tuple(sorted(numbers)), tuple(sorted(categories)))

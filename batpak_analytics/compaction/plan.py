@@ -277,7 +277,8 @@ class CompactionPlan:
         """The plan in one line."""
         one = self.numbers
         if self.outcome == "skipped":
-            return f"{self.strategy}, skipped: {len(self.sources)} sealed segments and {self.min_segments} needed"
+            found = f"{len(self.sources)} segments before the last"
+            return f"{self.strategy}, skipped: {found}, and {self.min_segments} needed"
         parts = [
             f"{self.strategy} of {len(self.sources)} segments",
             f"{one.events_kept:,} events kept",

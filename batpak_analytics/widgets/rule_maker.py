@@ -55,6 +55,7 @@ class RuleMaker:
         merge = self.strategy == "merge"
         for one in (self._rule, self._value, self._causes, self._whole, self._heads):
             one.disabled = merge
+        self._value.disabled = merge or self._rule.value == "given"
         if merge:
             return None, ""
         rule, code = self._base()
