@@ -51,10 +51,10 @@ class EventKind(int):
         return self.category in (0x0, 0xD)
 
     def __repr__(self) -> str:
-        return f"EventKind(0x{self:04x})"
+        return f"EventKind(0x{self:04X})"
 
     def __str__(self) -> str:
-        return f"0x{self:04x}"
+        return f"0x{self:04X}"
 
 
 @dataclass(frozen=True, slots=True)

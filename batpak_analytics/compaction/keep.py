@@ -34,7 +34,7 @@ def kinds(*kinds: Any) -> Rule:
 
     >>> import batpak_analytics as bp
     >>> bp.keep.kinds(0xF001, bp.category(2))
-    keep.kinds(0xf001, category(2))
+    keep.kinds(0xF001, category(2))
     """
     numbers, categories = set(), set()
     for one in kinds:
@@ -130,7 +130,7 @@ def where(filters: Any) -> Rule:
 
     >>> import batpak_analytics as bp
     >>> bp.keep.where([("payload.hp", ">", 80)]) | bp.keep.kinds(0xF002)
-    keep.any_of(keep.where([('payload.hp', '>', 80)]), keep.kinds(0xf002))
+    keep.any_of(keep.where([('payload.hp', '>', 80)]), keep.kinds(0xF002))
     """
     parsed = import_module("batpak_analytics.arrow.filters").parse_filters(filters)
     if parsed is None:

@@ -72,7 +72,7 @@ class Kinds(Rule):
         _check_numbers(self.categories, CATEGORY_MAX, "categories")
 
     def _arguments(self) -> str:
-        return ", ".join([*(f"0x{one:04x}" for one in self.kinds), *(f"category({one})" for one in self.categories)])
+        return ", ".join([*(f"0x{one:04X}" for one in self.kinds), *(f"category({one})" for one in self.categories)])
 
 
 @dataclass(frozen=True, slots=True, repr=False)

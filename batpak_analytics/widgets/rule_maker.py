@@ -82,7 +82,7 @@ class RuleMaker:
         if kind == "entities":
             return keep.entities(*words), f"bp.keep.entities({', '.join(map(repr, words))})"
         kinds = [kind_number(word, self._names) for word in words]
-        return keep.kinds(*kinds), f"bp.keep.kinds({', '.join(f'0x{one:04x}' for one in kinds)})"
+        return keep.kinds(*kinds), f"bp.keep.kinds({', '.join(f'0x{one:04X}' for one in kinds)})"
 
 
 def _number(text: str, kind: Any) -> Any:
