@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import errno
 import io
 import os
 import pickle
@@ -97,23 +96,6 @@ def test_one_column_is_no_table(tmp_path: Path) -> None:
     for column in (TABLE["order"], pa.chunked_array([["order:1"]])):
         with pytest.raises(TypeError, match="is no table"):
             append_frame(tmp_path / "store", column)
-
-
-def test_a_file_is_not_opened_for_writing_and_no_disk_is_blamed() -> None:
-    with pytest.raises(bp.NotAStoreError, match="is a file"):
-        bp.Store.open(__file__)
-
-
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS], ids=["another user's", "read-only"])
-def test_a_store_that_cannot_be_locked_is_refused_with_the_way_to_read_it(
-    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any) -> int:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(bp.StorePermissionError, match=r"may not be written by this user.*open_reader\(\)"):
-        bp.Store.open(tmp_path)
 
 
 def test_events_are_values_that_can_be_copied_pickled_and_counted() -> None:

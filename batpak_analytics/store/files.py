@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from batpak_analytics.errors import NotAStoreError, StoreLockedError, StorePermissionError
+from batpak_analytics.errors import StoreLockedError
 from batpak_analytics.format.layout import TEMPORARY_PREFIX
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
@@ -29,8 +29,6 @@ class Files:
 
     def make_directory(self, path: Path) -> None:
         """Create the directory and its parents unless they exist; their names are on disk on return."""
-        if path.exists() and not path.is_dir():
-            raise NotAStoreError(f"{path} is a file, and a store is a directory. Give its directory.", path=path)
         missing = [one for one in (path, *path.parents) if not one.exists()]
         path.mkdir(parents=True, exist_ok=True)
         for one in reversed(missing):
@@ -134,12 +132,6 @@ class Files:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK | _CLOSE_ON_EXEC, _FILE_MODE)
         except OSError as error:
-            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-                raise StorePermissionError(
-                    f"{path.parent} may not be written by this user ({error.strerror}), so that it cannot be locked. "
-                    f"Run as the user that writes it; to read it, use open_reader(), which takes no lock.",
-                    path=path.parent,
-                ) from error
             if error.errno != errno.ELOOP:
                 raise
             raise StoreLockedError(
