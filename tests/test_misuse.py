@@ -42,7 +42,6 @@ READING: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: UNTYPED.read_batpak(DEMO, filters=[("x", ">", 1)]), bp.UnknownColumnError, "is named 'payload.x'"),
     "a schema that is a list": (lambda: UNTYPED.read_batpak(DEMO, payload_schema=["x"]), TypeError, "pa.int64()"),
     "a schema of names": (lambda: UNTYPED.read_batpak(DEMO, payload_schema={"x": "int64"}), TypeError, "pa.int64()"),
-    "a home directory": (lambda: UNTYPED.read_batpak("~/no-such-store"), bp.StoreNotFoundError, "expanduser"),
     "a query by text": (lambda: UNTYPED.open_reader(DEMO).query("player"), TypeError, "Region"),
     "a moment of a replay by id": (
         lambda: UNTYPED.open_reader(DEMO).replay(bp.Count()).state_at("391124e8"), TypeError, "event id"),

@@ -212,11 +212,8 @@ def build_view(
 def require_directory(path: Path) -> None:
     """Raise the error that says what is wrong with a path that cannot be a store."""
     if not path.exists():
-        home = f"{path} does not exist: ~ stands for no directory here. Give path.expanduser(), or the whole path."
         raise StoreNotFoundError(
-            home
-            if str(path).startswith("~")
-            else f"{path} does not exist. Give the data directory that the application passed to batpak.",
+            f"{path} does not exist. Give the data directory that the application passed to batpak.",
             path=str(path),
         )
     if not path.is_dir():
