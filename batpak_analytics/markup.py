@@ -103,16 +103,27 @@ def short_id(event_id: bytes | str) -> str:
 
 
 def table(columns: Mapping[str, Sequence[Any]], caption: Any = None, numeric: Iterable[str] = ()) -> Html:
-    """Columns as an HTML table; those named in `numeric` stand to the right. None is an empty cell."""
-    right = {name: "text-align:right" if name in set(numeric) else None for name in columns}
+    """Columns as an HTML table; those of numbers, and named in `numeric`, stand to the right. None is an empty cell."""
+    asked = set(numeric)
+    right = {name: "text-align:right" if name in asked or _numbers(columns[name]) else None for name in columns}
     head = element("tr", *(element("th", name, scope="col", style=right[name]) for name in columns))
     rows = (
-        element("tr", *(element("td", "" if value is None else value, style=right[name])
+        element("tr", *(element("td", "" if value is None else value, style=_unbroken(value) or right[name])
                         for name, value in zip(columns, row, strict=True)))
         for row in zip(*columns.values(), strict=True)
     )  # fmt: skip
     told = "" if caption is None else element("caption", caption, style="text-align:left")
     return element("table", told, element("thead", head), element("tbody", *rows))
+
+
+def _numbers(values: Sequence[Any]) -> bool:
+    there = [value for value in values if value is not None]
+    return bool(there) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in there)
+
+
+def _unbroken(value: Any) -> str | None:
+    # The end of an id stays with its ellipsis: a line is broken between them otherwise.
+    return "white-space:nowrap" if isinstance(value, str) and value.startswith("…") else None
 
 
 def facts(title: Any, pairs: Mapping[str, Any]) -> Html:

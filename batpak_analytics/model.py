@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -51,10 +51,10 @@ class EventKind(int):
         return self.category in (0x0, 0xD)
 
     def __repr__(self) -> str:
-        return f"EventKind(0x{self:04x})"
+        return f"EventKind(0x{self:04X})"
 
     def __str__(self) -> str:
-        return f"0x{self:04x}"
+        return f"0x{self:04X}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,14 @@ class Event:
         """Entity and scope as one value."""
         return Coordinate(self.entity, self.scope)
 
+    def __hash__(self) -> int:
+        return hash(self.event_id)  # a payload may be a dict, which has no hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Read-only views of dicts neither pickle nor copy; the new event has one of its own.
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return _event_of, (values | {"extensions": dict(self.extensions)},)
+
     @property
     def is_marker(self) -> bool:
         """Whether this is the begin or commit frame of a batch rather than an event of its own."""
@@ -176,6 +184,10 @@ class Event:
                 "payload": f"{sealed}{len(self.payload):,} bytes" if stored else clip(repr(self.payload), _LONGEST),
             },
         )
+
+
+def _event_of(values: dict[str, Any]) -> Event:
+    return Event(**values | {"extensions": MappingProxyType(values["extensions"])})
 
 
 def _payloads(module: str) -> Any:

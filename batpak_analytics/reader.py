@@ -139,8 +139,9 @@ class Reader(Queries, Views, Copies, States):
     def __repr__(self) -> str:
         view = self._view
         worst = [one for one in view.findings if one.severity != "info"]
-        told = f", {len(worst)} findings" if worst else ""
-        return f"Reader({str(self._path)!r}, {view.event_count} events in {len(view.segments)} segments{told})"
+        told = f", {plural(len(worst), 'finding')}" if worst else ""
+        held = f"{plural(view.event_count, 'event')} in {plural(len(view.segments), 'segment')}"
+        return f"Reader({str(self._path)!r}, {held}{told})"
 
     def _repr_html_(self) -> Html:
         view = self._view

@@ -111,7 +111,7 @@ def test_words_that_make_no_rule_are_one_line_of_help(
 
 def test_a_strategy_without_a_rule_is_refused_with_what_to_do(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compact", str(store), "--strategy", "retention"]) == 2
-    assert "needs keep=" in capsys.readouterr().err
+    assert "needs --keep" in capsys.readouterr().err
 
 
 def test_what_was_shown_is_what_is_done(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ def _cell(name: str, kind: Any, value: Any) -> Any:
     if value is None:
         return None
     if is_kind(name):
-        return f"0x{value:04x}"
+        return f"0x{value:04X}"
     if is_id(name, kind) or is_hash(name, kind):
         return short_id(value)
     return clip(value, MAX_CELL)

@@ -74,7 +74,7 @@ def _kinds(value: Any) -> frozenset[int] | None:
     if value is None:
         return None
     found: set[int] = set()
-    for item in (value,) if isinstance(value, int | np.integer | Category) else value:
+    for item in _several(value):
         found.update(item.kinds() if isinstance(item, Category) else (_integer(item, "kind", U16_MAX),))
     return frozenset(found)
 
@@ -82,8 +82,12 @@ def _kinds(value: Any) -> frozenset[int] | None:
 def _lanes(value: Any) -> tuple[int, ...] | None:
     if value is None:
         return None
-    lanes = (value,) if isinstance(value, int | np.integer) else value
-    return tuple(sorted({_integer(item, "lane", U32_MAX) for item in lanes}))
+    return tuple(sorted({_integer(item, "lane", U32_MAX) for item in _several(value)}))
+
+
+def _several(value: Any) -> Iterable[Any]:
+    # A text is one wrong value, not many: it is to be named whole.
+    return value if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (value,)
 
 
 def resolve_as_of(view: Any, value: Any) -> int | None:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from batpak_analytics.arrow.comparisons import OPERATORS, comparison
 from batpak_analytics.arrow.schema import (
+    FIELD_PREFIX,
     FRAME_SCHEMA,
     INDEX_SCHEMA,
     PAYLOAD,
@@ -30,6 +31,7 @@ from batpak_analytics.arrow.schema import (
     tier_of,
     unknown_column,
 )
+from batpak_analytics.errors import UnknownColumnError
 
 _SHAPE = 'filters=[("kind", "=", 1), ("payload.amount", ">", 10)]'
 
@@ -230,7 +232,7 @@ def _parse_predicate(item: Any) -> Predicate:
     if operator not in OPERATORS:
         raise ValueError(f"filters= has the operator {operator!r}. Use one of {', '.join(OPERATORS)}.")
     if column not in base_names() and not is_field(column):
-        raise unknown_column(column, base_names(), where="filters=")
+        raise _no_such(column)
     if operator in ("in", "not in"):
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
             raise TypeError(f"filters= has {column!r} {operator} {value!r}: give a list of values.")
@@ -245,8 +247,16 @@ def _parse_expression(expression: Any) -> ExpressionFilters:
     if missing is None:
         return ExpressionFilters(expression, Tier.FRAME)
     if missing != PAYLOAD and not is_field(missing):
-        raise unknown_column(missing, base_names(), where="filters=")
+        raise _no_such(missing)
     return ExpressionFilters(expression, Tier.PAYLOAD)
+
+
+def _no_such(name: str) -> UnknownColumnError:
+    error = unknown_column(name, base_names(), where="filters=")
+    if error.suggestions:
+        return error
+    # No payload was looked at yet; a bare field name is the likeliest mistake.
+    return UnknownColumnError(f"{error} A payload field is named {FIELD_PREFIX + name!r}.", actual=name)
 
 
 def _plain_schema(schema: Any) -> Any:

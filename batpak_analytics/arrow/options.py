@@ -55,7 +55,7 @@ def check_frame_options(ids: Any, kind_names: Any, dtype_backend: Any) -> None:
         raise TypeError(f'kind_names={kind_names!r}: give a dict such as {{0xF001: "PlayerMoved"}}.')
     for kind, name in kind_names.items():
         if not isinstance(kind, int) or not 0 <= kind <= 0xFFFF or not isinstance(name, str):
-            raise ValueError(f"kind_names maps {kind!r} to {name!r}: keys are ints up to 0xffff, values str.")
+            raise ValueError(f"kind_names maps {kind!r} to {name!r}: keys are ints up to 0xFFFF, values str.")
 
 
 @contextmanager

@@ -189,13 +189,17 @@ class PayloadPlan:
     def from_schema(cls, schema: pa.Schema | Mapping[str, pa.DataType]) -> PayloadPlan:
         """A plan for given types, by field name (without ``payload.``).
 
-        A value that does not fit its type is null and counted in ``misfits``. `ValueError` for a field given
-        twice, and for a type of which no array can be built from stored values.
+        A value that does not fit its type is null and counted in ``misfits``. `TypeError` for what is no schema,
+        `ValueError` for a field given twice, and for a type of which no array can be built from stored values.
         """
         if isinstance(schema, pa.Schema):
             pairs = [(field.name, field.type) for field in schema]
         else:
-            pairs = list(schema.items())
+            pairs = list(schema.items()) if isinstance(schema, Mapping) else [(schema, None)]
+        if not all(isinstance(name, str) and isinstance(wanted, pa.DataType) for name, wanted in pairs):
+            raise TypeError(
+                f'payload_schema={schema!r}: give Arrow types by field name, as in {{"x": pa.int64()}}, or a pa.schema.'
+            )
         if len({name for name, _ in pairs}) != len(pairs):
             raise ValueError("payload_schema names a field twice. Give each field one type.")
         columns = [FieldColumn(name, name.encode(), node_for_field(name, wanted)) for name, wanted in pairs]

@@ -35,6 +35,7 @@ from batpak_analytics.arrow.payload import PayloadPlan
 from batpak_analytics.arrow.planning import known_plan, payload_plan, remember_plan
 from batpak_analytics.arrow.reading import BatchBuilder, Built, needs_of
 from batpak_analytics.arrow.schema import (
+    FIELD_PREFIX,
     Projection,
     Tier,
     base_names,
@@ -359,7 +360,15 @@ class Scan(ArrowStream):
         misfits = (
             f"{name}: {count} values did not fit the type and are null" for name, count in self._plan.misfits.items()
         )
-        return (*self._plan.notes, *misfits)
+        return tuple(note for note in (*self._plan.notes, *misfits) if self._is_read(note))
+
+    def _is_read(self, note: str) -> bool:
+        """Whether the note is of a column that is shown or filtered by, and not of a payload field beside those."""
+        if self._projection.wants_payload or not note.startswith(FIELD_PREFIX):
+            return True
+        later = () if self._rest is None else self._rest.names
+        names = (name for name in (*self._projection.fields, *later) if note.startswith(name))
+        return any(note[len(name)] in ":.[" for name in names)
 
     def __repr__(self) -> str:
         names = ", ".join(self._projection.names)

@@ -42,7 +42,8 @@ examples:
   batpak import data/store other/store --namespace other    its events, each once
 
 A store is the directory in which a Rust application keeps its *.fbat files. It is opened without a lock and
-nothing is ever written into it, so reading while the application runs is safe. Only import writes, and locks.
+nothing is written into it, so reading while the application runs is safe. Only import and compact --apply
+write, and lock.
 """
 
 

@@ -46,6 +46,8 @@ def _plan(reader: bp.Reader, arguments: argparse.Namespace) -> CompactionPlan:
         if arguments.keep or arguments.sample:
             raise ValueError("--plan has its rule in it. Leave --keep and --sample out, or plan anew without --plan.")
         return bp.CompactionPlan.load(arguments.plan).on(reader)
+    if arguments.strategy != "merge" and not arguments.keep:
+        raise ValueError(f"--strategy {arguments.strategy} needs --keep RULE: what stays. Try: batpak compact --help")
     rule = rule_of(arguments.keep, causes=arguments.with_causes, correlations=arguments.whole_correlations)
     return reader.plan_compaction(
         arguments.strategy, rule, min_segments=arguments.min_segments, sample=arguments.sample,

@@ -56,7 +56,7 @@ def _trace(played: bp.Replay, position: int, *, as_json: bool) -> None:
     columns = {
         "position": frame.index.tolist(),
         "sequence": frame["global_sequence"].tolist(),
-        "kind": [f"0x{kind:04x}" for kind in frame["kind"].tolist()],
+        "kind": [tables.kind_text(kind) for kind in frame["kind"].tolist()],
         "entity": frame["entity"].tolist(),
         "state": frame["value"].tolist(),
     }
@@ -77,7 +77,7 @@ def _text(value: Any) -> str:
 
 
 def _name(value: Any) -> str:
-    return f"0x{value:04x}" if isinstance(value, bp.EventKind) else str(value)
+    return tables.kind_text(value) if isinstance(value, bp.EventKind) else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from io import TextIOWrapper
 from typing import Any
 
 from rich import box
@@ -25,6 +27,18 @@ GAP = 2
 OFF_TERMINAL_WIDTH = 10_000  # a pipe has no width: never cut a row that a program will read
 
 
+def _spelled_out(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that the terminal's encoding has no bytes for."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lost = error.object[error.start : error.end]
+    return "".join("..." if char == "…" else char.encode("unicode_escape").decode() for char in lost), error.end
+
+
+_SPELLED_OUT = "batpak-spelled-out"
+codecs.register_error(_SPELLED_OUT, _spelled_out)
+
+
 class _Screen(Console):
     """A console that leaves a closed pipe to ``main``; rich would exit with 1, which here means findings."""
 
@@ -35,6 +49,8 @@ class _Screen(Console):
 def console() -> Console:
     """A console on standard output that folds to a terminal, and folds nothing in a pipe."""
     width = None if sys.stdout.isatty() else OFF_TERMINAL_WIDTH
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors=_SPELLED_OUT)
     return _Screen(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 

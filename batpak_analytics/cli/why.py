@@ -53,9 +53,16 @@ def why(arguments: argparse.Namespace) -> int:
 
 def _place(links: Links, text: str) -> int:
     """The event with this id, or with an id that ends in these digits, as tables show them."""
-    if not re.fullmatch(rf"[0-9a-fA-F]{{{tables.TAIL_DIGITS},31}}", text):
-        return links.find(id_bytes(text))
-    return links.find_ending(text)
+    if re.fullmatch(rf"[0-9a-fA-F]{{{tables.TAIL_DIGITS},31}}", text):
+        return links.find_ending(text)
+    try:
+        key = id_bytes(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not an event id. Give 32 hexadecimal digits, or its last {tables.TAIL_DIGITS} or more, as "
+            f"tables show them."
+        ) from None
+    return links.find(key)
 
 
 def _story(links: Links, place: int, depth: int, limit: int) -> Story:

@@ -34,12 +34,14 @@ def kinds(*kinds: Any) -> Rule:
 
     >>> import batpak_analytics as bp
     >>> bp.keep.kinds(0xF001, bp.category(2))
-    keep.kinds(0xf001, category(2))
+    keep.kinds(0xF001, category(2))
     """
     numbers, categories = set(), set()
     for one in kinds:
         if hasattr(one, "kinds") and hasattr(one, "number"):
             categories.add(int(one.number))
+        elif isinstance(one, list | tuple | set | frozenset | range):
+            raise TypeError(f"kinds({one!r}): give them one by one, as in kinds(0x1001, 0x1002), or with a star.")
         else:
             numbers.add(one if isinstance(one, bool) or not hasattr(one, "__index__") else one.__index__())
     return rules.Kinds(tuple(sorted(numbers)), tuple(sorted(categories)))
@@ -128,7 +130,7 @@ def where(filters: Any) -> Rule:
 
     >>> import batpak_analytics as bp
     >>> bp.keep.where([("payload.hp", ">", 80)]) | bp.keep.kinds(0xF002)
-    keep.any_of(keep.where([('payload.hp', '>', 80)]), keep.kinds(0xf002))
+    keep.any_of(keep.where([('payload.hp', '>', 80)]), keep.kinds(0xF002))
     """
     parsed = import_module("batpak_analytics.arrow.filters").parse_filters(filters)
     if parsed is None:

@@ -15,6 +15,7 @@ from blake3 import blake3
 from batpak_analytics.compaction.ranges import Ranges
 from batpak_analytics.compaction.rules import Rule
 from batpak_analytics.errors import CompactionPlanError
+from batpak_analytics.markup import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -277,9 +278,10 @@ class CompactionPlan:
         """The plan in one line."""
         one = self.numbers
         if self.outcome == "skipped":
-            return f"{self.strategy}, skipped: {len(self.sources)} sealed segments and {self.min_segments} needed"
+            found = f"{plural(len(self.sources), 'segment')} before the last"
+            return f"{self.strategy}, skipped: {found}, and {self.min_segments} needed"
         parts = [
-            f"{self.strategy} of {len(self.sources)} segments",
+            f"{self.strategy} of {plural(len(self.sources), 'segment')}",
             f"{one.events_kept:,} events kept",
             *([f"{one.events_dropped:,} dropped"] if self.strategy == "retention" else []),
             *([f"{one.events_tombstoned:,} tombstoned"] if self.strategy == "tombstone" else []),

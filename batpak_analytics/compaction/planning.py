@@ -18,7 +18,7 @@ from batpak_analytics.compaction.ranges import Ranges
 from batpak_analytics.compaction.rows import EventRows
 from batpak_analytics.compaction.rules import Rule, rule_text
 from batpak_analytics.compaction.sources import active_id, digest_in, eligible, sources_in
-from batpak_analytics.compaction.states import state_changes
+from batpak_analytics.compaction.states import listed, state_changes
 
 NO_DIGEST = bytes(32)
 
@@ -37,7 +37,7 @@ def plan_compaction(
     progress: Callable[[int, int], None] | None = None,
 ) -> CompactionPlan:
     """What `Reader.plan_compaction` does, for a view; `keys` gives the idempotency keys in use."""
-    rule = _checked(strategy, keep, min_segments, sample)
+    rule, asked = _checked(strategy, keep, min_segments, sample), listed(projections)
     segments = eligible(view)
     plan = CompactionPlan(
         strategy=strategy,
@@ -64,7 +64,7 @@ def plan_compaction(
     judging = judging_of(rows, sealed, system=system, progress=progress)
     struck = struck_by(rule, judging, sealed)
     effects = Effects(rows, sealed, struck, strategy, None, judging.unknown, judging.known)
-    return _settled(_frozen(plan, segments, effects), segments, effects, projections, keys)
+    return _settled(_frozen(plan, segments, effects), segments, effects, asked, keys)
 
 
 def _checked(strategy: Any, keep: Any, min_segments: Any, sample: Any) -> Rule | None:
@@ -102,11 +102,10 @@ def _settled(
     plan: CompactionPlan,
     segments: list[Any],
     effects: Effects,
-    projections: Iterable[Any],
+    asked: tuple[Any, ...],
     keys: Callable[[], Iterable[bytes]] | None,
 ) -> CompactionPlan:
     """The plan with its numbers."""
-    asked = tuple(projections)
     if asked:
         effects = effects.but(states=state_changes(effects.rows, effects.struck, plan.strategy, asked))
     numbers = summarised(plan, segments, _masks(effects.rows, segments, effects.struck), effects, keys)

@@ -34,6 +34,10 @@ class Rule:
     def __invert__(self) -> Rule:
         return Not(self)
 
+    def __bool__(self) -> bool:
+        # `a and b` would be b alone, without a word: more would go than was said.
+        raise TypeError(f"{self!r} is a rule, neither true nor false. Combine rules with &, | and ~, not in words.")
+
     @property
     def parts(self) -> tuple[Rule, ...]:
         """The rules that it is made of."""
@@ -68,7 +72,7 @@ class Kinds(Rule):
         _check_numbers(self.categories, CATEGORY_MAX, "categories")
 
     def _arguments(self) -> str:
-        return ", ".join([*(f"0x{one:04x}" for one in self.kinds), *(f"category({one})" for one in self.categories)])
+        return ", ".join([*(f"0x{one:04X}" for one in self.kinds), *(f"category({one})" for one in self.categories)])
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -128,7 +132,8 @@ class Entities(Rule):
 
     def __post_init__(self) -> None:
         if not all(isinstance(one, str) for one in self.names):
-            raise TypeError(f"entities{self.names!r}: give texts.")
+            given = ", ".join(map(repr, self.names))
+            raise TypeError(f'entities({given}): give texts, one by one, as in entities("order", "user:7").')
 
     def _arguments(self) -> str:
         return ", ".join(map(repr, self.names))

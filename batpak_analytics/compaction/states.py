@@ -29,6 +29,13 @@ class StateChange:
     after: Any
 
 
+def listed(projections: Any) -> tuple[Any, ...]:
+    """The projections of a ``projections=``; raises TypeError for one that is in no list."""
+    if not isinstance(projections, Iterable):
+        raise TypeError(f"projections={projections!r}: give a list, as in projections=[bp.Count()].")
+    return tuple(projections)
+
+
 def state_changes(rows: EventRows, struck: Any, strategy: str, projections: Iterable[Any]) -> tuple[StateChange, ...]:
     """Every entity whose state by a projection differs without the struck events, or with them as tombstones.
 

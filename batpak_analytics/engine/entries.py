@@ -11,7 +11,7 @@ import numpy as np
 from batpak_analytics.engine.ids import Place
 from batpak_analytics.engine.view import SegmentRows
 from batpak_analytics.format.layout import FOOTER_DTYPE, ZERO_ID
-from batpak_analytics.markup import Html, clip, element, joined, short_id, table
+from batpak_analytics.markup import Html, clip, element, joined, plural, short_id, table
 from batpak_analytics.model import EventKind, HashChain, IndexEntry, Position
 
 AT_ONCE = 1024
@@ -94,7 +94,7 @@ class Entries(Sequence[IndexEntry]):
     def __repr__(self) -> str:
         shown = [f"  {one!r}" for one in self[:_SHOWN]]
         more = [f"  ... {len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
-        return "\n".join([f"Entries of {len(self)} events", *shown, *more])
+        return "\n".join([f"Entries of {plural(len(self), 'event')}", *shown, *more])
 
     def _repr_html_(self) -> Html:
         return joined([element("b", "Entries"), f" of {len(self):,} events", _rows(self[:_SHOWN])])

@@ -15,6 +15,12 @@ from batpak_analytics.engine.snapshot import Snapshot
 from batpak_analytics.model import AncestorWalk, Event, IndexEntry
 
 
+def _region(given: Region | None) -> Region:
+    if given is not None and not isinstance(given, Region):
+        raise TypeError(f"{given!r} is not a Region. Give one, as in query(bp.Region(entity='player', kind=0xF001)).")
+    return Region() if given is None else given
+
+
 class Queries(ABC):
     """Point reads and queries of what is visible: of a reader's view, or of a store as it is now.
 
@@ -67,7 +73,7 @@ class Queries(ABC):
         >>> [entry.global_sequence for entry in bp.open_reader(bp.demo_store()).query(bp.Region(entity="player"))]
         [1, 2, 4]
         """
-        return region_entries(self._snapshot(), region or Region())
+        return region_entries(self._snapshot(), _region(region))
 
     def query_after(self, sequence: int | None, limit: int, region: Region | None = None) -> Entries:
         """The first `limit` events of the region after this global sequence; None begins at the first event.
@@ -78,7 +84,7 @@ class Queries(ABC):
         for name, value in (("sequence", sequence), ("limit", limit)):
             if value is not None and value < 0:
                 raise ValueError(f"{name}={value}: give an int from 0 on.")
-        return page_entries(self._snapshot(), region or Region(), sequence, limit)
+        return page_entries(self._snapshot(), _region(region), sequence, limit)
 
     def stream(self, entity: str, lane: int | None = None) -> Entries:
         """The events of exactly this entity, on one lane or on all, by (wall_ms, clock, id): the order in which batpak

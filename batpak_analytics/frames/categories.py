@@ -43,7 +43,7 @@ def named_kinds(column: Any, names: Mapping[int, str]) -> Series:
     distinct: dict[str, int] = {}
     table = np.zeros(U16_MAX + 1, np.int32)
     for kind in np.flatnonzero(used).tolist():
-        table[kind] = distinct.setdefault(names.get(kind, f"0x{kind:04x}"), len(distinct))
+        table[kind] = distinct.setdefault(names.get(kind, f"0x{kind:04X}"), len(distinct))
     return _series(np.where(missing, np.int32(-1), table[kinds]), pd.Index(list(distinct)))
 
 

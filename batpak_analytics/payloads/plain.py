@@ -79,7 +79,10 @@ def _refusal(value: Any, place: str) -> AppendRefusedError:
             f"{place} is bytes, which have no JSON form: no reader of 0.9.0 could decode the payload. "
             f"Store them as text (base64), or pass a whole payload that is encoded already as raw=."
         )
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    convert = ".item() or .tolist() gives" if kind.__module__ == "numpy" else "Convert it to"
     return AppendRefusedError(
-        f"{place} is a {type(value).__name__}, which has no MessagePack form here. "
-        f"Convert it to None, bool, int, float, str, list or dict."
+        f"{place} is of type {name}, which has no MessagePack form here. "
+        f"{convert} None, bool, int, float, str, list or dict."
     )

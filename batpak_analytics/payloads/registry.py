@@ -251,7 +251,7 @@ def _collision_error(collisions: list[PayloadCollision]) -> PayloadCollisionErro
 def _checked_kind(category: int, type_id: int) -> EventKind:
     _check_number("category", category, 1, 15)
     if category == layout.CATEGORY_EFFECT:
-        raise PayloadDeclarationError(f"category 0x{category:x} is kept for batpak's effects. Use another one.")
+        raise PayloadDeclarationError(f"category 0x{category:X} is kept for batpak's effects. Use another one.")
     _check_number("type_id", type_id, 0, 0x0FFF)
     return EventKind(category << 12 | type_id)
 

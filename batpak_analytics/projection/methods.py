@@ -141,7 +141,7 @@ class States(ABC):
         >>> count = bp.fold(lambda n, event: n + 1, initial=0)
         >>> kinds = bp.fold(lambda seen, event: sorted({*seen, event.kind}), initial=[])
         >>> bp.open_reader(bp.demo_store()).project_fused([count, kinds], "player:alice")
-        (3, [EventKind(0xf001), EventKind(0xf003)])
+        (3, [EventKind(0xF001), EventKind(0xF003)])
         """
         states: tuple[Any, ...] = import_module("batpak_analytics.projection.project").project_fused(
             projections, entity, self._snapshot(), self._payload_registry()

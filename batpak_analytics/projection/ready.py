@@ -169,7 +169,7 @@ class GroupBy(Generic[S]):
     >>> import batpak_analytics as bp
     >>> reader = bp.open_reader(bp.demo_store())
     >>> reader.replay(bp.GroupBy("scope", bp.Count(by="kind"))).final()
-    {'room:dungeon': {EventKind(0xf001): 2, EventKind(0xf002): 1, EventKind(0xf003): 1}}
+    {'room:dungeon': {EventKind(0xF001): 2, EventKind(0xF002): 1, EventKind(0xF003): 1}}
     """
 
     by: Any

@@ -278,9 +278,9 @@ class Replay(Timeline):
         position = event.row + 1
         return ProjectionError(
             f"{self._name} failed at event {event.event_id.hex()} (position {position}, sequence "
-            f"{event.global_sequence}, entity {event.entity!r}, kind {event.kind}): {type(error).__name__}: {error} "
-            f"Everything before can be asked, state_at({position - 1}) is the last good state; mend apply, or leave "
-            f"the event out with filters=.",
+            f"{event.global_sequence}, entity {event.entity!r}, kind {event.kind}): {type(error).__name__}: "
+            f"{str(error).rstrip('.')}. Everything before can be asked, state_at({position - 1}) is the last good "
+            f"state; mend apply, or leave the event out with filters=.",
             path=self._selected.view.path,
             position=position,
             event_id=event.event_id,

@@ -118,6 +118,11 @@ class Timeline(ABC):
 
     def _checked(self, position: Any) -> int:
         """A position as an int; raises `IndexError` where there is none."""
+        if not hasattr(position, "__index__"):
+            raise TypeError(
+                f"position={position!r}: give how many events are folded, an int. at() takes an event id, and "
+                f"at_sequence() a global sequence."
+            )
         number = operator.index(position)
         if not 0 <= number <= len(self):
             raise IndexError(

@@ -129,7 +129,7 @@ class VectorReplay(Timeline):
             made = self.projection.function(given)
         except Exception as error:
             raise ProjectionError(
-                f"{self._name} failed over {count:,} events: {type(error).__name__}: {error} "
+                f"{self._name} failed over {count:,} events: {type(error).__name__}: {error}. "
                 f"Mend the function, or leave events out with filters=."
             ) from error
         columns = _columns(made, self._single)

@@ -82,6 +82,8 @@ class Draft(NamedTuple):
 
 def make_draft(item: BatchItem, max_bytes: int, registry: PayloadRegistry) -> Draft:
     """The item, checked by the reference's rules; raises `AppendRefusedError` with the first that it breaks."""
+    if not isinstance(item, BatchItem):
+        raise TypeError(f"A batch item is a {type(item).__name__}. Pass BatchItem(entity, scope, kind, payload).")
     check_part("entity", item.entity)
     check_part("scope", item.scope)
     _check_integer("lane", item.lane, layout.U32_MAX)

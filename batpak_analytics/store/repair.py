@@ -95,7 +95,7 @@ def repair(files: Files, segments: list[SegmentRows], now_ns: int, *, recorded: 
     """
     for segment in segments:
         replace_file(files, Path(segment.path), sound_bytes(contents_of(segment, recorded=recorded), now_ns))
-    what, why = "it was cut at its last committed event and sealed", "the writer was stopped before it could be"
+    what, why = "it was cut at its last committed event and sealed", "its writer was stopped before it could seal it"
     return [Repair(segment.name, what, why) for segment in segments]
 
 

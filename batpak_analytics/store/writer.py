@@ -308,7 +308,7 @@ class Writer:
         if self._midway and self._stopped is None:
             self._stopped = WriteFailedError(
                 "an interrupt came in the middle of a call; the next open shows whether its events are kept, and those "
-                "of earlier calls are",
+                "of earlier calls are.",
                 durable_sequence=self.durable_sequence,
                 written_sequence=self.last_sequence,
                 path=self._directory,

@@ -10,6 +10,7 @@ from typing import Any
 from traitlets import Any as AnyTrait
 from traitlets import observe
 
+from batpak_analytics.compaction.states import listed
 from batpak_analytics.markup import Html, clip, element, joined
 from batpak_analytics.widgets import plans
 from batpak_analytics.widgets.frame import Frame, guarded
@@ -61,14 +62,14 @@ class CompactionWidget(Frame):
         system: bool = False,
         kind_names: Mapping[int, str] | None = None,
     ) -> None:
+        self._counting: asyncio.Task[None] | None = None  # first: close() asks for it, also after a failure below
         self._reader, self._names = reader_or_store, dict(kind_names or {})
-        self._projections = tuple(projections)
+        self._projections = listed(projections)
         self._options = {"min_segments": min_segments, "system": system}
         events = len(reader_or_store.query())
         self._small = events <= SMALL
         self._share = min(LARGEST_SHARE, MOST_SAMPLED / max(events, 1))
         self.plans: dict[str, Any] = {}
-        self._counting: asyncio.Task[None] | None = None
         self._suggested: list[Any] = []
         self._taken = ""
         self._maker = RuleMaker(self._names, keep, self._attempt, self._ask)

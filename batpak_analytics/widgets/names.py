@@ -13,7 +13,7 @@ LONGEST_NAME = 34
 
 def kind_label(kind: int, names: Names) -> str:
     """The name of a kind, or its four hex digits."""
-    return clip(names.get(kind, f"0x{kind:04x}"), LONGEST_NAME)
+    return clip(names.get(kind, f"0x{kind:04X}"), LONGEST_NAME)
 
 
 def kind_number(text: str, names: Names) -> int | None:

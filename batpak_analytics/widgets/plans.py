@@ -31,7 +31,8 @@ def headline(plan: CompactionPlan, projections: int, entities: int | None) -> Ht
     """The numbers before and after, marked where they are estimated, and what the states say."""
     one = plan.numbers
     if plan.outcome == "skipped":
-        told = f"It would be skipped: {len(plan.sources)} sealed segments, and {plan.min_segments} are needed."
+        found = f"{plural(len(plan.sources), 'segment')} before the last"
+        told = f"It would be skipped: {found}, and {plan.min_segments} are needed."
         return element("div", element("b", told))
     refused = element("div", element("b", f"Refused: {clip(plan.refusals[0], LONGEST)}")) if plan.refusals else ""
     before = one.events_kept + one.events_dropped + one.events_tombstoned

@@ -55,6 +55,7 @@ class RuleMaker:
         merge = self.strategy == "merge"
         for one in (self._rule, self._value, self._causes, self._whole, self._heads):
             one.disabled = merge
+        self._value.disabled = merge or self._rule.value == "given"
         if merge:
             return None, ""
         rule, code = self._base()
@@ -81,7 +82,7 @@ class RuleMaker:
         if kind == "entities":
             return keep.entities(*words), f"bp.keep.entities({', '.join(map(repr, words))})"
         kinds = [kind_number(word, self._names) for word in words]
-        return keep.kinds(*kinds), f"bp.keep.kinds({', '.join(f'0x{one:04x}' for one in kinds)})"
+        return keep.kinds(*kinds), f"bp.keep.kinds({', '.join(f'0x{one:04X}' for one in kinds)})"
 
 
 def _number(text: str, kind: Any) -> Any:

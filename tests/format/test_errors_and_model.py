@@ -94,7 +94,7 @@ def test_model_and_layout_agree_on_what_a_marker_is() -> None:
 
 def test_an_event_is_shown_in_one_line() -> None:
     assert repr(event(0xF101)) == (
-        "Event(…deadbeef, 'order:1' @ 'shop', kind=0xf101, clock=9, lane=3, cause=…01020304, 1 bytes)"
+        "Event(…deadbeef, 'order:1' @ 'shop', kind=0xF101, clock=9, lane=3, cause=…01020304, 1 bytes)"
     )
     assert repr(event(1).hash_chain) == "HashChain(prev=00000000, event=abababab)"
     assert str(event(1).coordinate) == "order:1@shop"
@@ -109,7 +109,7 @@ def test_an_event_with_a_decoded_payload_is_shown_too(payload: object) -> None:
 def test_a_kind_splits_into_category_and_type() -> None:
     kind = model.EventKind(0xD007)
     assert (kind.category, kind.type_id, kind.is_reserved) == (0xD, 7, True)
-    assert (repr(kind), str(kind)) == ("EventKind(0xd007)", "0xd007")
+    assert (repr(kind), str(kind)) == ("EventKind(0xD007)", "0xD007")
     assert not model.EventKind(0xF101).is_reserved
     assert pickle.loads(pickle.dumps(kind)) == kind
 

@@ -84,7 +84,7 @@ def test_kind_names_make_a_category_in_which_unknown_kinds_are_hex() -> None:
         "kind"
     ]
     names = {0x1001: "Placed", 0x1003: "Paid", 0xF003: "Paid"}
-    assert named.tolist() == [names.get(kind, f"0x{kind:04x}") for kind in numbers]
+    assert named.tolist() == [names.get(kind, f"0x{kind:04X}") for kind in numbers]
     assert named.dtype == "category"
     assert set(named.cat.categories) == set(named)
     empty = read_batpak(SEGMENTS, columns=["kind"], kind_names=names, entity="nobody")["kind"]

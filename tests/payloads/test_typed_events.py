@@ -323,7 +323,7 @@ def test_tree_too_deep_for_batpak_is_refused() -> None:
 def test_event_of_another_kind_is_no_error_for_route_alone() -> None:
     read = event({"total": 1.0, "items": []}, kind=0x1ABC)
     assert read.route(Order, registry) is None and bp.decode_any(read, registry) is None
-    with pytest.raises(PayloadKindError, match="0x1abc") as caught:
+    with pytest.raises(PayloadKindError, match="0x1ABC") as caught:
         read.decode(Order, registry)
     assert (caught.value.kind, caught.value.expected) == (0x1ABC, 0x1000)
     with pytest.raises(PayloadDeclarationError):

@@ -12,6 +12,7 @@ import pyarrow as pa
 from batpak_analytics.errors import AppendFrameError, FenceActiveError, StoreClosedError
 from batpak_analytics.format.layout import ID_SIZE, MAX_BATCH_RECOVERY_ITEMS
 from batpak_analytics.frames.progress import Bar
+from batpak_analytics.markup import plural
 from batpak_analytics.store.config import MAX_BATCH_BYTES
 from batpak_analytics.store.table.roles import roles_of
 from batpak_analytics.store.table.rows import RowRefusedError, Rows, rows_of
@@ -44,7 +45,7 @@ class AppendedFrame:
 
     def __repr__(self) -> str:
         where = f", sequences {self.first_sequence} to {self.last_sequence}" if self.rows else ""
-        return f"AppendedFrame({self.rows:,} rows{where}, {len(self.ranges)} batches)"
+        return f"AppendedFrame({plural(self.rows, 'row')}{where}, {plural(len(self.ranges), 'batch', 'batches')})"
 
 
 class _Done:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from batpak_analytics.errors import AppendRefusedError, UnknownColumnError
+
+_MOST_NAMES = 20  # in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,24 @@ def roles_of(
     roles = Roles(**parts, payload=tuple(rest))
     for name in roles.columns:
         if name not in names:
-            raise UnknownColumnError.for_name(name, names)
+            raise _no_column(name, names, parts)
     twice = sorted({name for name in rest if rest.count(name) > 1} | {one for one in used if names.count(one) > 1})
     if twice:
         raise AppendRefusedError(f"The column {twice[0]!r} is there twice, and a payload has a key once. Rename one.")
     return roles
+
+
+def _no_column(name: str, names: Sequence[str], parts: Mapping[str, FromColumn | Literal]) -> UnknownColumnError:
+    error = UnknownColumnError.for_name(name, names)
+    role = next((role for role, part in parts.items() if isinstance(part, FromColumn) and part.name == name), None)
+    if error.suggestions or role is None:
+        return error
+    shown = ", ".join(map(repr, names[:_MOST_NAMES])) + (", ..." if len(names) > _MOST_NAMES else "")
+    return UnknownColumnError(
+        f"{role}={name!r} names a column, and the table has {shown or 'none'} (an index is no column: reset_index()). "
+        f"Give one of these, or {'an int' if role == 'kind' else f'bp.literal({name!r})'} for all rows.",
+        actual=name,
+    )
 
 
 def _column_first(given: Any) -> FromColumn | Literal:

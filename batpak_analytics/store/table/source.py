@@ -33,7 +33,7 @@ def source_of(table: Any) -> Source:
         return Source(table.schema, table.num_rows, table.to_batches())
     if isinstance(table, pa.RecordBatchReader):
         return Source(table.schema, None, table)
-    if hasattr(table, "__arrow_c_stream__"):
+    if hasattr(table, "__arrow_c_stream__") and not _is_one_column(table):
         reader = pa.RecordBatchReader.from_stream(table)
         return Source(reader.schema, None, reader)
     if hasattr(table, "__arrow_c_array__"):
@@ -42,6 +42,11 @@ def source_of(table: Any) -> Source:
         f"A {type(table).__name__} is no table. Pass a DataFrame, an Arrow table, batch or reader, or anything that "
         f"has __arrow_c_stream__."
     )
+
+
+def _is_one_column(table: Any) -> bool:
+    # A Series of pandas or Polars exports a stream too, of values that have no names.
+    return type(table).__name__ == "Series" or isinstance(table, pa.ChunkedArray)
 
 
 def _from_pandas(frame: Any) -> pa.Table:
