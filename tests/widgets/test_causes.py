@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -223,28 +221,3 @@ def test_every_control_has_a_label_and_a_hint(view: CausesWidget) -> None:
     for one in widgets_of(view):
         if hasattr(one, "description") and type(one).__name__ != "HTML":
             assert one.description and one.tooltip, one
-
-
-def test_without_ipywidgets_the_package_works_and_names_the_extra() -> None:
-    code = """
-import sys
-sys.modules["ipywidgets"] = None
-import batpak_analytics as bp
-reader = bp.open_reader(bp.demo_store())
-assert reader.causes().count() == 2
-try:
-    reader.explore()
-except bp.MissingExtraError as error:
-    assert "pip install 'batpak-analytics[widgets]'" in str(error), error
-else:
-    raise SystemExit("no error")
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-def test_no_script_is_shipped() -> None:
-    package = Path(bp.__file__).parent
-    assert not [path for path in package.rglob("*") if path.suffix in (".js", ".mjs", ".ts", ".wasm")]
-    sheets = list((package / "widgets" / "static").iterdir())
-    assert [sheet.name for sheet in sheets] == ["widgets.css"]
-    assert sheets[0].stat().st_size <= 6_000 and "url(" not in sheets[0].read_text()
