@@ -15,7 +15,7 @@ import batpak_analytics as bp
 from batpak_analytics.widgets import CompactionWidget, compaction, frame
 from tests.arrow.scan_stores import event, store_of
 from tests.hostile import HOSTILE
-from tests.widgets.sent import INSTANCES, assert_harmless, named, sending, texts, widgets_of
+from tests.widgets.sent import INSTANCES, assert_banner, assert_harmless, named, sending, texts, widgets_of
 
 KINDS = {0x1001: "Placed", 0x1002: "Paid"}
 
@@ -190,12 +190,12 @@ def test_a_failure_while_it_counts_is_shown_and_ends_the_counting(store: Path, m
 
     class Failing(Total):
         def apply(self, state: int, event: Any) -> int:
-            raise KeyError("cents")
+            raise KeyError(HOSTILE)
 
     async def watch() -> None:
         view = bp.open_reader(store).what_if(projections=[Failing()])
         await counted(view)
-        assert isinstance(view.last_error, KeyError) and 'role="alert"' in texts(view)
+        assert_banner(view, KeyError, "&lt;img")
         assert view.plan.sampled is not None
         view.close()
 
@@ -216,9 +216,12 @@ def test_it_applies_nothing(view: CompactionWidget, store: Path) -> None:
 def test_what_is_wrong_with_a_rule_is_said_and_the_plan_stays(view: CompactionWidget) -> None:
     before = view.plan
     named(view, "N, or names").value = "many"
-    assert "is no number" in str(view.last_error) and view.plan is before
+    assert_banner(view, ValueError, "is no number")
+    assert view.plan is before
+    named(view, "N, or names").value = HOSTILE
+    assert_banner(view, ValueError, "&lt;img")
     named(view, "N, or names").value = "3"
-    assert view.last_error is None and view.plan is not before
+    assert view.last_error is None and view.plan is not before and 'role="alert"' not in texts(view)
 
 
 def test_a_rule_or_function_that_was_given_is_used_first(store: Path) -> None:
