@@ -7,7 +7,7 @@ from pathlib import Path
 from batpak_analytics.model import Event
 from tests.arrow.scan_stores import event, store_of
 
-HOSTILE = '\n\x1b[7m\u202e<img src=x onerror="window.__pwned=1"><script>window.__pwned=1</script>&\'"</td></pre>'
+HOSTILE = '\n\x1b[7m\u202e"\'><img src=x onerror="window.__pwned=1"><script>window.__pwned=1</script>&\'"</td></pre>'
 
 
 def write_hostile(path: Path) -> Path:

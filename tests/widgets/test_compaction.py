@@ -71,7 +71,15 @@ def test_the_numbers_are_those_of_the_plan(view: CompactionWidget, store: Path) 
     assert view.plan == plan and view.plan.summary() == plan.summary()
     one = plan.summary()
     shown = texts(view)
-    assert f"{one.bytes_net:+,} bytes" in shown and "Exact: every number is counted" in shown
+    before, kept = one.events_kept + one.events_dropped, one.events_kept
+    for name, value in {
+        "net": f"{one.bytes_net:+,} bytes",
+        "events of these segments": f"{before:,} → {kept:,}",
+        "segments": f"{one.segments_before} → {one.segments_after}",
+        "entities emptied": f"{one.entities_emptied}",
+    }.items():
+        assert f"{name}<b>{value}</b>" in shown, name
+    assert "Exact: every number is counted" in shown
     assert f"{one.events_dropped} events dropped, {one.states_changed} of 3 states change." in shown
 
 
