@@ -210,15 +210,19 @@ def test_a_failure_while_it_counts_is_shown_and_ends_the_counting(store: Path, m
     asyncio.run(asyncio.wait_for(watch(), 60))
 
 
-def test_it_applies_nothing(view: CompactionWidget, store: Path) -> None:
+def test_it_applies_nothing(tmp_path: Path) -> None:
+    store = write(tmp_path / "store")
+
     def state() -> dict[str, str]:
         return {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in sorted(store.iterdir())}
 
     before = state()
+    view = bp.open_reader(store).what_if(projections=[Total()])
     named(view, "Strategy").value = "tombstone"
     named(view, "Keep this plan").click()
     tab(view, "Suggestions")
-    assert state() == before
+    assert state() == before and view.last_error is None
+    view.close()
 
 
 def test_what_is_wrong_with_a_rule_is_said_and_the_plan_stays(view: CompactionWidget) -> None:
