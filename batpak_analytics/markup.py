@@ -36,6 +36,11 @@ def printable(value: Any) -> str:
     return "".join(char if char.isprintable() or char == "\n" else _UNPRINTABLE for char in plain)
 
 
+def one_line(value: Any) -> str:
+    """A value as text of one line that a terminal shows as it stands: no break, no escape, no turned direction."""
+    return printable(value).replace("\n", _UNPRINTABLE)
+
+
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """``1 event``, ``2 events``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {nouns or noun + 's'}"

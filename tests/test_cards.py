@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pkgutil
 import re
-from collections.abc import Callable
+import subprocess
+import sys
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +20,11 @@ from hypothesis import strategies as st
 import batpak_analytics as bp
 from batpak_analytics import markup
 from tests.hostile import HOSTILE, write_hostile
+from tests.shown import VALUES, WIDGETS
 
 LONGEST_CARD = 15_000
-MANY_LINES = ("Explanation", "GraphPlan", "Entries", "Diff", "PlanSummary")
-
-VALUES: dict[str, Callable[[bp.Reader], Any]] = {
-    "Reader": lambda reader: reader,
-    "Scan": lambda reader: reader.events(),
-    "Explanation": lambda reader: reader.events(entity=HOSTILE).explain(),
-    "Event": lambda reader: reader.get(reader.query(bp.Region(entity=HOSTILE))[0].event_id),
-    "Entries": lambda reader: reader.query(),
-    "Causes": lambda reader: reader.causes(),
-    "CausalNodes": lambda reader: reader.causal_nodes(),
-    "Correlations": lambda reader: reader.correlations(),
-    "GraphPlan": lambda reader: reader.causes().explain(),
-    "Chains": lambda reader: reader.chains(),
-    "ChainSummary": lambda reader: reader.chain_summary(),
-    "Segments": lambda reader: reader.segments(),
-    "Replay": lambda reader: reader.replay(bp.Last(by="entity")),
-    "Diff": lambda reader: reader.replay(bp.Last(by="entity")).diff(0, 3),
-    "CompactionPlan": lambda reader: reader.plan_compaction("retention", bp.keep.entities(HOSTILE), min_segments=1),
-    "PlanSummary": lambda reader: reader.plan_compaction().summary(),
-    "VerifyReport": lambda reader: reader.verify(),
-}
+ROOT = Path(__file__).resolve().parent.parent
+MANY_LINES = ("Explanation", "GraphPlan", "Entries", "Diff", "PlanSummary", "PurityReport")
 
 
 class Seen(HTMLParser):
@@ -62,7 +49,7 @@ class Seen(HTMLParser):
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_hostile(tmp_path_factory.mktemp("store") / "<b>&")
+    return write_hostile(tmp_path_factory.mktemp("store") / "<b>&\n\x1b[7m")
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -84,9 +71,44 @@ def test_a_card_is_short_and_the_same_every_time(name: str, hostile: Path) -> No
     assert not re.search(r"0x[0-9a-f]{9,}", once), "an address in memory"
 
 
-@pytest.mark.parametrize("name", [name for name in VALUES if name not in MANY_LINES])
+def test_two_interpreters_show_the_same_to_the_byte() -> None:
+    """Neither the order of sets, nor the time zone, nor the language, nor the width of a terminal may be seen."""
+    seen = []
+    for seed, zone, width in (("1", "UTC", "200"), ("2", "Asia/Kathmandu", "40")):
+        environment = os.environ | {"PYTHONHASHSEED": seed, "TZ": zone, "LC_ALL": "C", "COLUMNS": width}
+        command = [sys.executable, "-m", "tests.shown"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True, timeout=300)
+        seen.append(done.stdout)
+    assert seen[0] == seen[1]
+    names = {json.loads(line)[1] for line in seen[0].splitlines()}
+    assert names == {*VALUES, *WIDGETS}
+
+
+def test_every_class_that_has_a_card_is_looked_at_here() -> None:
+    """Those of `VALUES`, the widgets, and two that tests below make."""
+    found = set()
+    for module in pkgutil.walk_packages(bp.__path__, "batpak_analytics."):
+        if ".kernels." not in module.name and not module.name.endswith("__main__"):
+            found |= {one for one in vars(import_module(module.name)).values() if _shows_itself(one)}
+    bases = {base for one in found for base in one.__mro__[1:]}
+    names = {one.__name__ for one in found - bases}
+    assert names == {*VALUES, *WIDGETS, "Store", "CompactionReport"}
+
+
+def _shows_itself(one: Any) -> bool:
+    mine = isinstance(one, type) and one.__module__.startswith("batpak_analytics.")
+    return mine and any(hasattr(one, name) for name in ("_repr_html_", "_repr_mimebundle_"))
+
+
+@pytest.mark.parametrize("name", [name for name in [*VALUES, *WIDGETS] if name not in MANY_LINES])
 def test_the_plain_text_is_one_line(name: str, hostile: Path) -> None:
-    assert "\n" not in repr(VALUES[name](bp.open_reader(hostile)))
+    assert "\n" not in repr((VALUES | WIDGETS)[name](bp.open_reader(hostile)))
+
+
+@pytest.mark.parametrize("name", [*VALUES, *WIDGETS])
+def test_plain_text_gives_a_terminal_nothing_to_obey(name: str, hostile: Path) -> None:
+    """No escape, and no mark that turns the direction of writing, reaches the terminal of who prints it."""
+    assert repr((VALUES | WIDGETS)[name](bp.open_reader(hostile))).replace("\n", "").isprintable()
 
 
 def test_cards_of_one_event_show_ids_by_their_end_and_the_payload(hostile: Path) -> None:
@@ -118,7 +140,7 @@ def test_a_broken_store_shows_its_first_findings_in_the_card(hostile: Path, tmp_
     assert report.verdict == "broken"
     card = report._repr_html_()
     assert "frame" in card and "broken" in card and "<caption" in card
-    assert "broken" in repr(report) and "3 errors" in repr(report)
+    assert "broken" in repr(report) and " errors" in repr(report)
     assert not Seen(card).open
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from batpak_analytics.arrow.schema import Tier
-from batpak_analytics.markup import preformatted, size_text
+from batpak_analytics.markup import one_line, preformatted, size_text
 
 _TIER_TEXT = {
     Tier.INDEX: "index (footers only)",
@@ -59,7 +59,7 @@ class Explanation:
         return tuple(segment for segment in self.segments if not segment.selected)
 
     def __str__(self) -> str:
-        return "\n".join(self._lines())
+        return "\n".join(map(one_line, self._lines()))
 
     __repr__ = __str__
 

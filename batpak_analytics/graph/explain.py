@@ -8,7 +8,7 @@ import numpy as np
 
 from batpak_analytics.format.layout import FOOTER_ENTRY_SIZE
 from batpak_analytics.graph.links import DANGLING, NONE, Links
-from batpak_analytics.markup import preformatted
+from batpak_analytics.markup import one_line, preformatted
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class GraphPlan:
         frames = f", and frames for {', '.join(self.timed)}" if self.timed else ", no frame"
         return "\n".join(
             [
-                f"{self.table} of {self.path}",
+                f"{self.table} of {one_line(self.path)}",
                 f"  rows     {self.rows:,}",
                 f"  columns  {', '.join(self.columns)}",
                 f"  graph    {self.events:,} events, {self.edges:,} name a cause, {self.dangling:,} of them in vain",

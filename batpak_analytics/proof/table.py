@@ -12,6 +12,7 @@ from batpak_analytics.arrow.options import check_batch_size, check_frame_options
 from batpak_analytics.arrow.scan import PREVIEW_ROWS
 from batpak_analytics.arrow.stream import BATCH_SIZE, ArrowStream
 from batpak_analytics.frames.pandas import table_to_frame
+from batpak_analytics.markup import one_line
 
 
 class LazyTable(ArrowStream):
@@ -49,7 +50,7 @@ class LazyTable(ArrowStream):
         return sum(batch.num_rows for batch in self.to_batches())
 
     def __repr__(self) -> str:
-        return f"{self.title}({self.path!r}, columns: {', '.join(self.schema.names)})"
+        return f"{self.title}({self.path!r}, columns: {one_line(', '.join(self.schema.names))})"
 
     def _repr_html_(self) -> str:
         """A card with the first rows."""

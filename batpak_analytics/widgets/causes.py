@@ -10,11 +10,11 @@ from traitlets import Int, Unicode, observe, validate
 from batpak_analytics.engine.point_read import EventId, id_bytes
 from batpak_analytics.errors import BatpakError
 from batpak_analytics.graph.surroundings import CAUSES, EFFECTS, MOST_EVENTS, Surroundings
-from batpak_analytics.markup import Html, clip, element, facts, joined, short_id, time_text
+from batpak_analytics.markup import Html, clip, element, facts, joined, one_line, short_id, time_text
 from batpak_analytics.widgets import tree
 from batpak_analytics.widgets.chooser import Chooser
 from batpak_analytics.widgets.frame import Frame, guarded
-from batpak_analytics.widgets.names import LONGEST_NAME, kind_label
+from batpak_analytics.widgets.names import kind_label, name_text
 from batpak_analytics.widgets.toolkit import button, control, fill, html, row
 
 LONGEST_PAYLOAD = 1_000
@@ -206,7 +206,7 @@ class CausesWidget(Frame):
         return facts(
             element("b", kind_label(one.kind, self._names)),
             {
-                "entity, scope": clip(f"{one.entity} @ {one.scope}", 2 * LONGEST_NAME),
+                "entity, scope": f"{name_text(one.entity)} @ {name_text(one.scope)}",
                 "event, sequence": f"{short_id(one.event_id)}, {one.global_sequence:,}",
                 "time": "not readable" if one.timestamp_us is None else time_text(one.timestamp_us),
                 "payload": payload,
@@ -225,4 +225,4 @@ class CausesWidget(Frame):
 
     def __repr__(self) -> str:
         told = "no events" if self._found is None else tree.summary(self._found, self._names)
-        return f"CausesWidget({self._reader.path.name}: {told})"
+        return f"CausesWidget({one_line(self._reader.path.name)}: {told})"

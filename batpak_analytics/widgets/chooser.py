@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from batpak_analytics.graph.picks import Pick, Picks, whole_id
-from batpak_analytics.markup import clip, element, short_id
-from batpak_analytics.widgets.names import LONGEST_NAME, Names, kind_label, kind_number
+from batpak_analytics.markup import element, short_id
+from batpak_analytics.widgets.names import Names, kind_label, kind_number, name_text
 from batpak_analytics.widgets.toolkit import button, control, fill, html, row
 
 PAGE = 50
@@ -84,7 +84,7 @@ class Chooser:
 
     def _line(self, one: Pick) -> str:
         led = f", led to {one.effects:,}" if one.effects else ""
-        kind, entity = kind_label(one.kind, self._names), clip(one.entity, LONGEST_NAME)
+        kind, entity = kind_label(one.kind, self._names), name_text(one.entity)
         return f"{one.global_sequence:,}: {kind} {entity} {short_id(one.event_id)}{led}"
 
     def _filters(self) -> dict[str, Any]:

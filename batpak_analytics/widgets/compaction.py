@@ -11,7 +11,7 @@ from traitlets import Any as AnyTrait
 from traitlets import observe
 
 from batpak_analytics.compaction.states import listed
-from batpak_analytics.markup import Html, clip, element, joined
+from batpak_analytics.markup import Html, clip, element, joined, one_line
 from batpak_analytics.widgets import plans
 from batpak_analytics.widgets.frame import Frame, guarded
 from batpak_analytics.widgets.rule_maker import RuleMaker
@@ -221,7 +221,7 @@ class CompactionWidget(Frame):
 
     def __repr__(self) -> str:
         told = "no plan" if self.plan is None else clip(self.plan.headline, LONGEST_TOLD)
-        return f"CompactionWidget({self._reader.path.name}: {told})"
+        return f"CompactionWidget({one_line(self._reader.path.name)}: {told})"
 
     def close(self) -> None:
         """Stop counting, and let go of every model."""

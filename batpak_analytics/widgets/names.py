@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batpak_analytics.markup import clip
+from batpak_analytics.markup import clip, one_line
 
 Names = Mapping[int, str]
 LONGEST_NAME = 34
 """Bytes that a name takes in a line."""
 
 
+def name_text(name: str) -> str:
+    """A name from a store, in a line, a list or a title: what could break out of it is replaced."""
+    return clip(one_line(name), LONGEST_NAME)
+
+
 def kind_label(kind: int, names: Names) -> str:
     """The name of a kind, or its four hex digits."""
-    return clip(names.get(kind, f"0x{kind:04X}"), LONGEST_NAME)
+    return name_text(names.get(kind, f"0x{kind:04X}"))
 
 
 def kind_number(text: str, names: Names) -> int | None:

@@ -9,7 +9,7 @@ from batpak_analytics.compaction.compare import compare_plans
 from batpak_analytics.compaction.plan import CompactionPlan
 from batpak_analytics.markup import Html, clip, element, joined, plural, short_id, size_text, table
 from batpak_analytics.widgets.charts import WIDTH, svg
-from batpak_analytics.widgets.names import LONGEST_NAME, Names, kind_label
+from batpak_analytics.widgets.names import LONGEST_NAME, Names, kind_label, name_text
 
 MOST_ROWS, MOST_BARS = 20, 40
 LONGEST = 300
@@ -87,7 +87,7 @@ def _events(frame: Any, names: Names, caption: str) -> Html:
     columns = {
         "sequence": shown["global_sequence"].tolist(),
         "event": [short_id(one) for one in shown["event_id"]],
-        "entity": [clip(one, LONGEST_NAME) for one in shown["entity"]],
+        "entity": [name_text(one) for one in shown["entity"]],
         "kind": [kind_label(int(one), names) for one in shown["kind"]],
         "fate": shown["fate"].tolist(),
     }
@@ -131,7 +131,7 @@ def entities(plan: CompactionPlan) -> Html:
     """The entities that lose most."""
     frame = plan.entities().head(MOST_ROWS)
     names = ("events_before", "events_after", "tombstoned", "heads_dropped", "links_broken", "dangling_causes")
-    columns: dict[str, list[Any]] = {"entity": [clip(one, LONGEST_NAME) for one in frame["entity"]]}
+    columns: dict[str, list[Any]] = {"entity": [name_text(one) for one in frame["entity"]]}
     columns |= {name.replace("_", " "): frame[name].tolist() for name in names}
     if plan.numbers.states_changed is not None:
         columns["states changed"] = frame["states_changed"].tolist()
@@ -148,7 +148,7 @@ def segments(plan: CompactionPlan) -> Html:
     told = f"{plural(len(frame), 'segment')}: full bars stay, empty parts go, dashed ones are not touched"
     more = element("div", f"and {len(frame) - len(rows):,} more") if len(frame) > len(rows) else ""
     columns = {
-        "segment": [clip(row["file"], LONGEST_NAME) for row in rows[:MOST_ROWS]],
+        "segment": [name_text(row["file"]) for row in rows[:MOST_ROWS]],
         "role": [row["role"] for row in rows[:MOST_ROWS]],
         "size": [size_text(int(row["size_bytes"])) for row in rows[:MOST_ROWS]],
         "events": [row["events"] for row in rows[:MOST_ROWS]],
@@ -178,7 +178,7 @@ def compared(named: Mapping[str, CompactionPlan]) -> Html:
     frame = compare_plans(named)
     columns: dict[str, list[Any]] = {"": [name.replace("_", " ") for name in COMPARED]}
     for position, name in enumerate(named):
-        columns[clip(name, LONGEST_NAME)] = [_text(frame[row].iloc[position], LONGEST_NAME) for row in COMPARED]
+        columns[name_text(name)] = [_text(frame[row].iloc[position], LONGEST_NAME) for row in COMPARED]
     return table(columns, "bp.compare_plans(widget.plans) as data")
 
 

@@ -10,7 +10,7 @@ from batpak_analytics.projection.diff import Diff, short, signed
 from batpak_analytics.projection.parts import Keys
 from batpak_analytics.projection.parts import path_text as path_text
 from batpak_analytics.projection.steps import count_parts, parts_of
-from batpak_analytics.widgets.names import LONGEST_NAME, Names, kind_label
+from batpak_analytics.widgets.names import Names, kind_label, name_text
 
 MOST_PARTS = 20
 LONGEST_PATH, LONGEST_VALUE, LONGEST_PAYLOAD = 50, 60, 1_500
@@ -18,7 +18,7 @@ LONGEST_PATH, LONGEST_VALUE, LONGEST_PAYLOAD = 50, 60, 1_500
 
 def event_label(event: Any, names: Names) -> str:
     """An event in a few words."""
-    return f"{kind_label(event.kind, names)} {clip(event.entity, LONGEST_NAME)} {short_id(event.event_id)}"
+    return f"{kind_label(event.kind, names)} {name_text(event.entity)} {short_id(event.event_id)}"
 
 
 def value_text(value: Any) -> str:
@@ -64,7 +64,7 @@ def event(one: Any, names: Names) -> Html:
     return facts(
         element("b", kind_label(one.kind, names)),
         {
-            "entity, scope": f"{clip(one.entity, LONGEST_NAME)} @ {clip(one.scope, LONGEST_NAME)}",
+            "entity, scope": f"{name_text(one.entity)} @ {name_text(one.scope)}",
             "event, sequence": f"{short_id(one.event_id)}, {one.global_sequence:,}",
             "time": time_text(one.timestamp_us),
             "cause": "names none" if cause is None else short_id(cause),

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from batpak_analytics.errors import MissingExtraError
-from batpak_analytics.markup import Html, element
+import ipywidgets
 
-try:
-    import ipywidgets
-except ImportError as missing:
-    raise MissingExtraError(
-        "ipywidgets is not installed. Install it with: pip install 'batpak-analytics[widgets]'."
-    ) from missing
+from batpak_analytics.markup import Html, element
 
 BOX = ipywidgets.VBox
 _LABEL = {"description_width": "initial"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from batpak_analytics.graph.surroundings import Nearby, Surroundings
-from batpak_analytics.markup import Html, clip, duration_text, element, folded, joined, plural, short_id
-from batpak_analytics.widgets.names import LONGEST_NAME, Names, kind_label
+from batpak_analytics.markup import Html, duration_text, element, folded, joined, plural, short_id
+from batpak_analytics.widgets.names import Names, kind_label, name_text
 
 WIDTH, ROW, INDENT, MARGIN = 520, 22, 18, 14
 MOST_INDENT = 120
@@ -22,7 +22,7 @@ ENDS = {
 
 def label(one: Nearby, names: Names) -> str:
     """An event in a few words: what happened to whom, and its id."""
-    return f"{kind_label(one.kind, names)} {clip(one.entity, LONGEST_NAME)} {short_id(one.event_id)}"
+    return f"{kind_label(one.kind, names)} {name_text(one.entity)} {short_id(one.event_id)}"
 
 
 def place_text(distance: int) -> str:

@@ -74,6 +74,17 @@ def assert_harmless(view: Any) -> None:
     assert all(not getattr(one, "description_allow_html", False) for one in widgets_of(view))
 
 
+def assert_banner(view: Any, error: type[Exception], words: str = "") -> None:
+    """The error is kept and read out at once, in one place, as text; what the controls do goes on."""
+    assert isinstance(view.last_error, error), view.last_error
+    banners = [
+        one.value for one in widgets_of(view) if isinstance(one, ipywidgets.HTML) and 'role="alert"' in one.value
+    ]
+    assert len(banners) == 1
+    assert error.__name__ in banners[0] and words in banners[0]
+    assert_harmless(view)
+
+
 def widgets_of(view: Any) -> list[Any]:
     """The view and everything in it."""
     return [view, *(inner for child in getattr(view, "children", ()) for inner in widgets_of(child))]

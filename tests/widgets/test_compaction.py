@@ -15,7 +15,7 @@ import batpak_analytics as bp
 from batpak_analytics.widgets import CompactionWidget, compaction, frame
 from tests.arrow.scan_stores import event, store_of
 from tests.hostile import HOSTILE
-from tests.widgets.sent import INSTANCES, assert_harmless, named, sending, texts, widgets_of
+from tests.widgets.sent import INSTANCES, assert_banner, assert_harmless, named, sending, texts, widgets_of
 
 KINDS = {0x1001: "Placed", 0x1002: "Paid"}
 
@@ -71,7 +71,15 @@ def test_the_numbers_are_those_of_the_plan(view: CompactionWidget, store: Path) 
     assert view.plan == plan and view.plan.summary() == plan.summary()
     one = plan.summary()
     shown = texts(view)
-    assert f"{one.bytes_net:+,} bytes" in shown and "Exact: every number is counted" in shown
+    before, kept = one.events_kept + one.events_dropped, one.events_kept
+    for name, value in {
+        "net": f"{one.bytes_net:+,} bytes",
+        "events of these segments": f"{before:,} → {kept:,}",
+        "segments": f"{one.segments_before} → {one.segments_after}",
+        "entities emptied": f"{one.entities_emptied}",
+    }.items():
+        assert f"{name}<b>{value}</b>" in shown, name
+    assert "Exact: every number is counted" in shown
     assert f"{one.events_dropped} events dropped, {one.states_changed} of 3 states change." in shown
 
 
@@ -190,35 +198,42 @@ def test_a_failure_while_it_counts_is_shown_and_ends_the_counting(store: Path, m
 
     class Failing(Total):
         def apply(self, state: int, event: Any) -> int:
-            raise KeyError("cents")
+            raise KeyError(HOSTILE)
 
     async def watch() -> None:
         view = bp.open_reader(store).what_if(projections=[Failing()])
         await counted(view)
-        assert isinstance(view.last_error, KeyError) and 'role="alert"' in texts(view)
+        assert_banner(view, KeyError, "&lt;img")
         assert view.plan.sampled is not None
         view.close()
 
     asyncio.run(asyncio.wait_for(watch(), 60))
 
 
-def test_it_applies_nothing(view: CompactionWidget, store: Path) -> None:
+def test_it_applies_nothing(tmp_path: Path) -> None:
+    store = write(tmp_path / "store")
+
     def state() -> dict[str, str]:
         return {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in sorted(store.iterdir())}
 
     before = state()
+    view = bp.open_reader(store).what_if(projections=[Total()])
     named(view, "Strategy").value = "tombstone"
     named(view, "Keep this plan").click()
     tab(view, "Suggestions")
-    assert state() == before
+    assert state() == before and view.last_error is None
+    view.close()
 
 
 def test_what_is_wrong_with_a_rule_is_said_and_the_plan_stays(view: CompactionWidget) -> None:
     before = view.plan
     named(view, "N, or names").value = "many"
-    assert "is no number" in str(view.last_error) and view.plan is before
+    assert_banner(view, ValueError, "is no number")
+    assert view.plan is before
+    named(view, "N, or names").value = HOSTILE
+    assert_banner(view, ValueError, "&lt;img")
     named(view, "N, or names").value = "3"
-    assert view.last_error is None and view.plan is not before
+    assert view.last_error is None and view.plan is not before and 'role="alert"' not in texts(view)
 
 
 def test_a_rule_or_function_that_was_given_is_used_first(store: Path) -> None:

@@ -14,7 +14,7 @@ import batpak_analytics as bp
 from batpak_analytics.widgets import ReplayWidget, frame
 from tests.hostile import HOSTILE, write_hostile
 from tests.projection.stores import PAID, REFUNDED, Balance, made_store, paid, refunded
-from tests.widgets.sent import INSTANCES, assert_harmless, named, sending, texts, widgets_of
+from tests.widgets.sent import INSTANCES, assert_banner, assert_harmless, named, sending, texts, widgets_of
 
 ROWS = [paid("order:1", 500), paid("order:2", 300), refunded("order:2", 300), paid("order:1", 0)]
 ROWS += [refunded("order:1", 900), *(paid("user:7", n) for n in range(95))]
@@ -289,6 +289,35 @@ def test_the_line_of_code_gives_what_is_shown(view: ReplayWidget, replay: bp.Rep
     view.position = 5
     state, diff = eval(view.code, {"replay": replay})
     assert state == replay.state_at(5) and diff == replay.diff(4, 5)
+
+
+def test_an_exception_of_a_question_is_shown_and_not_lost(replay: bp.Replay) -> None:
+    def question(_: Any) -> bool:
+        raise KeyError(HOSTILE)
+
+    view = replay.widget(position=2, find=question)
+    named(view, "Find as given").click()
+    assert_banner(view, KeyError, "&lt;img")
+    assert view.position == 2
+    named(view, "Stop at kind").value = HOSTILE
+    assert_banner(view, ValueError, "&lt;img")
+    named(view, "Next").click()
+    assert view.last_error is None and view.position == 3 and 'role="alert"' not in texts(view)
+
+
+def test_words_of_the_store_in_the_failure_of_a_projection_stay_text(tmp_path: Path) -> None:
+    class Refusing:
+        def initial(self) -> int:
+            return 0
+
+        def apply(self, state: int, event: Any) -> int:
+            raise KeyError(f"{event.entity}: {event.payload}")
+
+    view = bp.open_reader(write_hostile(tmp_path / "store")).replay(Refusing()).widget()
+    for name in ("State", "Event", "Trace", "Diff"):
+        tab(view, name)
+        assert_harmless(view)
+    assert "fails at this event" in texts(view) and "&lt;img" in texts(view)
 
 
 def test_nothing_in_a_store_becomes_markup(tmp_path: Path) -> None:
