@@ -18,6 +18,7 @@ from batpak_analytics.compaction import rules
 from batpak_analytics.compaction.payloads import judged_by_filter, judged_by_function
 from batpak_analytics.compaction.rows import NOBODY, EventRows
 from batpak_analytics.compaction.rules import Rule
+from batpak_analytics.compaction.sample import judged_by_sample
 from batpak_analytics.engine.region import in_namespace
 from batpak_analytics.format.layout import U16_MAX
 
@@ -36,7 +37,8 @@ class Kept(NamedTuple):
 class Judging:
     """What rules are applied to: the events, those that stay whatever a rule says, and those asked for.
 
-    Payloads are read of events in `asked` only. `counts` are those that `last_n_per_entity` counts.
+    Payloads are read of events in `asked` only, `sampled` if those are a sample, whose payloads the view then
+    keeps. `counts` are those that `last_n_per_entity` counts.
     """
 
     rows: EventRows
@@ -46,10 +48,11 @@ class Judging:
     progress: Progress | None = None
     unknown: dict[str, Mask] = field(default_factory=dict)
     known: list[tuple[Rule, Kept]] = field(default_factory=list)
+    sampled: bool = False
 
     def but(self, sample: Mask) -> Judging:
-        """The same, with payloads read of a sample only."""
-        return replace(self, asked=self.asked & sample)
+        """The same, with payloads read of a sample only, which the view keeps for the next estimate."""
+        return replace(self, asked=self.asked & sample, sampled=True)
 
     def kept(self, rule: Rule) -> Mask:
         """Which rows stay: what may be kept by the rule, and what stays anyway."""
@@ -200,7 +203,8 @@ def _any_of(at: Judging, rule: rules.AnyOf) -> Kept:
 
 def _where(at: Judging, rule: rules.Where | rules.Expression) -> Kept:
     filters = rule.filters if isinstance(rule, rules.Where) else rule.expression
-    passed, unknown = judged_by_filter(at.rows, at.asked, filters)
+    judge = judged_by_sample if at.sampled else judged_by_filter
+    passed, unknown = judge(at.rows, at.asked, filters)
     return _with_unknown(at, passed, unknown)
 
 

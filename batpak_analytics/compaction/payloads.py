@@ -62,7 +62,7 @@ class _FileOrder:
         return self.whole.settle()
 
 
-def _shown_view(rows: EventRows, asked: Any = None) -> Any:
+def shown_view(rows: EventRows, asked: Any = None) -> Any:
     """The asked rows of a view (None: all), hidden ones too, in the order of the files."""
     view, segments = rows.view, []
     masks = rows.masks(asked) if asked is not None else [None] * len(rows.segments)
@@ -89,11 +89,10 @@ def judged_by_filter(rows: EventRows, asked: Any, filters: Any) -> tuple[Any, di
     unsure = parsed.tier == Tier.PAYLOAD
     wanted = _or_without_reading(parsed, filters) if unsure else filters
     try:
-        found = _scanned(rows, _shown_view(rows, asked), wanted, dispositions=unsure)
+        found = _scanned(rows, shown_view(rows, asked), wanted, dispositions=unsure)
     except UnknownColumnError:  # of these events; others may have the field
-        found = np.where(asked, _scanned(rows, _shown_view(rows), wanted, dispositions=unsure), FAILED)
-    why = {name: np.isin(found, codes) for name, codes in _REASONS.items()}
-    return found == PASSED, {name: mask for name, mask in why.items() if mask.any()}
+        found = np.where(asked, _scanned(rows, shown_view(rows), wanted, dispositions=unsure), FAILED)
+    return found == PASSED, by_reason(found)
 
 
 FAILED, PASSED = -1, DISPOSITIONS.index("present")
@@ -101,6 +100,12 @@ _REASONS = {
     SEALED: [DISPOSITIONS.index(one) for one in ("encrypted", "shredded")],
     NO_READING: [DISPOSITIONS.index("undecodable")],
 }
+
+
+def by_reason(found: Any) -> dict[str, Any]:
+    """Of which rows it is unknown whether they pass, by reason; `found` has a disposition of each."""
+    why = {name: np.isin(found, codes) for name, codes in _REASONS.items()}
+    return {name: mask for name, mask in why.items() if mask.any()}
 
 
 def _or_without_reading(parsed: Filters, filters: Any) -> Any:
@@ -112,7 +117,7 @@ def _or_without_reading(parsed: Filters, filters: Any) -> Any:
 
 
 def _by_index(rows: EventRows, filters: Filters) -> Any:
-    view = _shown_view(rows)
+    view = shown_view(rows)
     masks = select(view, EVERYTHING, filters).masks
     passed = np.ones(rows.count, bool)
     for at, mask in enumerate(masks):
@@ -128,21 +133,27 @@ def _scanned(rows: EventRows, view: Any, filters: Any, *, dispositions: bool) ->
     """
     names = ["segment_id", "offset", *(["disposition"] if dispositions else [])]
     scan = Scan(view, filters=filters, columns=names, payload=None, system=True)
-    starts = {one.segment_id: int(rows.starts[at]) for at, one in enumerate(rows.segments)}
-    by_id = {one.segment_id: one for one in rows.segments}
     found = np.full(rows.count, FAILED, np.int8)
     for batch in scan.to_batches():
-        ids, offsets = batch.column("segment_id").to_numpy(), batch.column("offset").to_numpy()
-        codes = np.full(len(ids), PASSED, np.int8)
+        codes: Any = np.int8(PASSED)
         if dispositions:
             texts = batch.column("disposition")
             table = np.array([DISPOSITIONS.index(text) for text in texts.dictionary.to_pylist()], np.int8)
             codes = table[texts.indices.to_numpy()]
-        edges = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
-        for low, high in pairwise(edges):
-            segment = int(ids[low])
-            at = np.searchsorted(by_id[segment].rows["offset"], offsets[low:high])
-            found[starts[segment] + at] = codes[low:high]
+        found[rows_of(rows, batch)] = codes
+    return found
+
+
+def rows_of(rows: EventRows, scanned: Any) -> Any:
+    """The row of each event of a table or batch, which tells their segments and offsets."""
+    starts = {one.segment_id: (one, int(start)) for one, start in zip(rows.segments, rows.starts, strict=False)}
+    ids, offsets = scanned.column("segment_id").to_numpy(), scanned.column("offset").to_numpy()
+    edges = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
+    found = np.empty(len(ids), np.int64)
+    for low, high in pairwise(edges):
+        if low < high:
+            segment, start = starts[int(ids[low])]
+            found[low:high] = start + np.searchsorted(segment.rows["offset"], offsets[low:high])
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,8 @@ SMALL = 10_000
 LONGEST_TOLD = 300
 MOST_PLANS = 4
 TABS = ("Lost", "Chains", "Causes", "Entities", "Segments", "Suggestions", "Plans")
+ASKED_FOR = ("Suggestions", "Plans")
+"""Tabs with controls of their own, which the loop alone may set."""
 
 
 class CompactionWidget(Frame):
@@ -62,7 +65,10 @@ class CompactionWidget(Frame):
         system: bool = False,
         kind_names: Mapping[int, str] | None = None,
     ) -> None:
-        self._counting: asyncio.Task[None] | None = None  # first: close() asks for it, also after a failure below
+        # First what close() asks for, also after a failure below. One thread: what nobody waits for any more ends before
+        # the next begins, and what has not begun never does.
+        self._counting: asyncio.Task[None] | None = None
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="batpak-count")
         self._reader, self._names = reader_or_store, dict(kind_names or {})
         self._projections = listed(projections)
         self._options = {"min_segments": min_segments, "system": system}
@@ -70,6 +76,7 @@ class CompactionWidget(Frame):
         self._small = events <= SMALL
         self._share = min(LARGEST_SHARE, MOST_SAMPLED / max(events, 1))
         self.plans: dict[str, Any] = {}
+        self._drawn: tuple[Any, str, Html] | None = None
         self._suggested: list[Any] = []
         self._taken = ""
         self._maker = RuleMaker(self._names, keep, self._attempt, self._ask)
@@ -107,18 +114,26 @@ class CompactionWidget(Frame):
             return
         self.plan = self._planned(rule, self._share)
         if self.plan.sampled is not None:
-            self._counting = loop.create_task(self._count(rule))
+            self._counting = loop.create_task(self._count(rule, TABS[self._tabs.selected_index or 0]))
 
-    async def _count(self, rule: Any) -> None:
+    async def _count(self, rule: Any, tab: str) -> None:
         """Count exactly, beside the loop."""
         try:
-            exact = await asyncio.to_thread(partial(self._planned, rule, None))
+            loop = asyncio.get_running_loop()
+            exact = await loop.run_in_executor(self._worker, partial(self._counted, rule, tab))
         except Exception as error:
             self._counting = None
             self._tell_error(error)
             return
         self._counting = None
         self._attempt(self._set_plan, exact)
+
+    def _counted(self, rule: Any, tab: str) -> Any:
+        """The exact plan; the tab in view is drawn here as well, as a list of all that goes takes its time."""
+        plan = self._planned(rule, None)
+        if tab not in ASKED_FOR:
+            self._drawn = (plan, tab, self._pane(tab, plan))
+        return plan
 
     def _set_plan(self, plan: Any) -> None:
         self.plan = plan
@@ -152,23 +167,28 @@ class CompactionWidget(Frame):
     def _show_pane(self) -> None:
         """The tab in view; the others are made when they are."""
         chosen = self._tabs.selected_index
-        if chosen is not None:
-            self._panes[chosen].value = self._pane(TABS[chosen])
+        if chosen is None:
+            return
+        drawn, self._drawn = self._drawn, None
+        if drawn is not None and drawn[0] is self.plan and drawn[1] == TABS[chosen]:
+            self._panes[chosen].value = drawn[2]
+        else:
+            self._panes[chosen].value = self._pane(TABS[chosen], self.plan)
 
-    def _pane(self, name: str) -> Html:
+    def _pane(self, name: str, plan: Any) -> Html:
         if name == "Plans":
             return plans.compared(self.plans)
-        if self.plan.outcome == "skipped" or (self.plan.refusals and self.plan.effects is None):
+        if plan.outcome == "skipped" or (plan.refusals and plan.effects is None):
             return element("div", "There is nothing to list.")
-        if self.plan.sampled is not None:
+        if plan.sampled is not None:
             return element("div", "An estimate lists no events; the exact plan follows.")
         if name == "Suggestions":
             return self._suggestions()
         if name == "Lost":
-            return plans.lost(self.plan, self._names)
+            return plans.lost(plan, self._names)
         made: Html = {
             "Chains": plans.chains, "Causes": plans.causes, "Entities": plans.entities, "Segments": plans.segments
-        }[name](self.plan)  # fmt: skip
+        }[name](plan)  # fmt: skip
         return made
 
     def _suggestions(self) -> Html:
@@ -216,7 +236,7 @@ class CompactionWidget(Frame):
         return "\n".join(lines)
 
     def _picture(self) -> Html:
-        pane = element("div", "") if self.plan is None else self._pane("Segments")
+        pane = element("div", "") if self.plan is None else self._pane("Segments", self.plan)
         return joined([Html(self._numbers.value), pane])
 
     def __repr__(self) -> str:
@@ -226,4 +246,5 @@ class CompactionWidget(Frame):
     def close(self) -> None:
         """Stop counting, and let go of every model."""
         self._stop_counting()
+        self._worker.shutdown(wait=False, cancel_futures=True)
         super().close()

@@ -3,8 +3,8 @@
 The modules: ``stores`` makes what is read, ``timing`` takes turns and medians, ``passes`` is the unit, ``reading`` is
 what this package does, ``peers`` what others do, ``memory`` watches a stream, ``writing`` is the other direction,
 ``queries`` asks for single events, ``holding`` weighs an open store, ``graph`` has the causal views, ``proving``
-verifies, ``replaying`` folds, ``planning`` plans compactions, ``widgets`` steps, ``subjects`` puts them together,
-``limits`` has what must hold, ``page`` is the table.
+verifies, ``replaying`` folds, ``planning`` plans compactions, ``widgets`` steps, ``browser`` waits for what
+is painted, ``subjects`` puts them together, ``limits`` has what must hold, ``page`` is the table.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CASES = (
     *("pass", "words", "open", "scan", "second-scan", "index", "read_batpak", "count", "first-100", "first-100-index"),
     *("reference", "uncompiled", "msgpack", "sqlite", "parquet"),
     *("memory", "growth", "payloads", "segments", "writing", "queries", "holding", "graph", "proving", "replay"),
-    *("planning", "widgets"),
+    *("planning", "widgets", "browser"),
 )
 
 

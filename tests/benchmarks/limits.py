@@ -1,4 +1,4 @@
-"""What must hold: ratios of one measurement to another of the same run."""
+"""What must hold: ratios of one measurement to another of the same run, and what a person waits for at most."""
 
 from __future__ import annotations
 
@@ -46,6 +46,16 @@ LIMITS = (
 )
 
 
+UPDATE_BYTES = 20_000
+"""What one update of a widget may send to the browser."""
+PAINTS = {
+    **dict.fromkeys(("paint-replay-step", "paint-replay-jump", "paint-replay-change"), 0.1),
+    **dict.fromkeys(("paint-causes-step", "paint-causes-walk"), 0.1),
+    **dict.fromkeys(("paint-estimate", "paint-estimate-filter", "paint-estimate-again"), 0.3),
+}
+"""Seconds from an input to the paint of what it led to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A limit, what was measured, and whether it held."""
@@ -63,12 +73,20 @@ def verdicts(name: str, seconds: Mapping[str, float]) -> tuple[Verdict, ...]:
             ratio = seconds[name] / seconds[limit.base]
             words = f"≤ {_ratio(limit.most)} {limit.of}"
             found.append(Verdict(words, f"{_ratio(ratio)} {limit.of}", ratio <= limit.most))
+    if name in PAINTS:
+        most, taken = PAINTS[name], seconds[name]
+        found.append(Verdict(f"≤ {most * 1000:.0f} ms", f"{taken * 1000:.0f} ms", taken <= most))
     return tuple(found)
 
 
 def memory_verdict(megabytes: float) -> Verdict:
     """Whether streaming stayed small."""
     return Verdict(f"< {MEMORY_LIMIT_MB:.0f} MB", f"{megabytes:.0f} MB", megabytes < MEMORY_LIMIT_MB)
+
+
+def update_verdict(count: int) -> Verdict:
+    """Whether the largest message of an update was small enough."""
+    return Verdict(f"≤ {UPDATE_BYTES / 1000:.0f} kB", f"{count / 1000:.1f} kB", count <= UPDATE_BYTES)
 
 
 def _ratio(value: float) -> str:

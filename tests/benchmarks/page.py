@@ -69,6 +69,8 @@ rounds.
   measured in the same rounds.
 - *Scaled* lines are measured on the sample named and multiplied.
 - Memory is anonymous memory of a process of its own above what it had after its imports, sampled every millisecond.
+- In the browser, a figure is the median of ten inputs: from the event in the page to the end of the frame that shows
+  all that it led to. The bytes are those of the websocket's frames; one message is one update of one control.
 - A case that took more than {patience:.0f} seconds is repeated less often; the count says so.
 
 {table}

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from batpak_analytics.widgets.compaction import SMALL
+from tests.benchmarks.browser import seen_in_browser
 from tests.benchmarks.graph import graph_cases
 from tests.benchmarks.holding import holding_lines
-from tests.benchmarks.limits import memory_verdict
+from tests.benchmarks.limits import memory_verdict, update_verdict
 from tests.benchmarks.memory import Streamed, stream
+from tests.benchmarks.painting import Traffic
 from tests.benchmarks.passes import pass_cases
 from tests.benchmarks.peers import peer_cases
 from tests.benchmarks.planning import planning_cases
@@ -28,6 +32,7 @@ from tests.benchmarks.stores import (
 from tests.benchmarks.timing import Case, measure
 from tests.benchmarks.widgets import widget_cases
 from tests.benchmarks.writing import MOST_EVENTS, TABLE_ROWS, opening_cases, writing_cases
+from tests.browser.serving import missing_programs
 
 PAYLOADS = ((60, 4), (600, 5), (6000, 25))
 """Payload bytes, and the share of the main store's events that are written with them."""
@@ -206,6 +211,29 @@ def widgets(plan: Plan) -> list[Section]:
     return [Section(title, timing_lines(timings.values(), seconds, plan.events))]
 
 
+def browser(plan: Plan) -> list[Section]:
+    """The widgets as a person meets them: from an input to the paint of what it led to."""
+    if not plan.wants("browser"):
+        return []
+    title = f"A widget in JupyterLab and Chromium, from the input to the paint: {_extent(plan.main, plan.events)}"
+    missing = missing_programs()
+    if missing or plan.events <= SMALL:
+        why = f"there is no {', no '.join(missing)}" if missing else "so few events are counted without an estimate"
+        return [Section(f"{title}. Left out: {why}")]
+    with TemporaryDirectory(prefix="batpak-browser-") as folder:
+        caused = plan.stores.caused(plan.events)
+        seen = seen_in_browser(plan.main, caused, plan.events, plan.repeat, Path(folder))
+    seconds = {name: timing.seconds for name, timing in seen.timings.items()}
+    lines = timing_lines(seen.timings.values(), seconds, plan.events)
+    return [Section(title, [*lines, *(_traffic_line(name, one) for name, one in seen.traffic.items())])]
+
+
+def _traffic_line(name: str, traffic: Traffic) -> Line:
+    most, of = traffic.largest_message, f"all for one input: {traffic.largest_update / 1000:.1f} kB at most"
+    cells = (f"{most / 1000:.1f} kB", of, NONE, NONE, NONE, NONE)
+    return Line(f"`{name}`: the largest message to the browser", cells, (update_verdict(most),))
+
+
 def proving(plan: Plan) -> list[Section]:
     """Links, verification and anchors: beside the reference on the main store, and on growing ones."""
     if not plan.wants("proving"):
@@ -253,5 +281,5 @@ def planning(plan: Plan) -> list[Section]:
 
 SUBJECTS: tuple[Callable[[Plan], list[Section]], ...] = (
     main_store, memory, growth, payloads, segments, writing, queries, holding, graph, proving,
-    replay, planning, widgets,
+    replay, planning, widgets, browser,
 )  # fmt: skip

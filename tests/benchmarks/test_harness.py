@@ -34,6 +34,7 @@ def test_a_run_fills_every_line_of_the_table(page: str) -> None:
     assert {len(line) for line in lines} == {len(headings)}
     measured = [line for line in lines if not line[0].startswith("| **")]
     assert len(measured) == 10 + 5 + 2 + 2 + 3 + 2 + 5 + 2 + 5 + 7 + 3 * 5 + 8 + 6 + 6 + 11 + 2 + 8 + 3
+    assert "from the input to the paint" in page and "Left out: " in page
     assert all(line[1] for line in measured)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -191,6 +193,56 @@ def test_a_change_shows_a_marked_estimate_and_then_the_exact_plan(store: Path, m
         return said
 
     assert asyncio.run(asyncio.wait_for(watch(), 60)) == ["exact", "estimate", "estimate", "exact", "estimate"]
+
+
+def test_rules_changed_quickly_never_count_side_by_side(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "SMALL", 0)
+    running, most, begun = [0], [0], []
+    plain = CompactionWidget._planned
+
+    def watched(self: CompactionWidget, rule: Any, sample: float | None) -> Any:
+        if sample is not None:
+            return plain(self, rule, sample)
+        begun.append(rule)
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        time.sleep(0.2)
+        running[0] -= 1
+        return plain(self, rule, sample)
+
+    monkeypatch.setattr(CompactionWidget, "_planned", watched)
+
+    async def watch() -> None:
+        view = bp.open_reader(store).what_if()
+        for number in range(2, 7):
+            named(view, "N, or names").value = str(number)
+            await asyncio.sleep(0.02)
+        await counted(view)
+        assert view.plan.rule == bp.keep.last_n_per_entity(6) and view.plan.applicable
+        view.close()
+
+    asyncio.run(asyncio.wait_for(watch(), 60))
+    assert most == [1] and len(begun) < 6
+
+
+def test_what_goes_is_listed_beside_the_loop(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "SMALL", 0)
+    threads, plain = [], bp.CompactionPlan.events
+
+    def watched(self: bp.CompactionPlan) -> Any:
+        threads.append(threading.current_thread())
+        return plain(self)
+
+    monkeypatch.setattr(bp.CompactionPlan, "events", watched)
+
+    async def watch() -> None:
+        view = bp.open_reader(store).what_if()
+        await counted(view)
+        assert "By kind" in texts(view)
+        view.close()
+
+    asyncio.run(asyncio.wait_for(watch(), 60))
+    assert threads and threading.main_thread() not in threads
 
 
 def test_a_failure_while_it_counts_is_shown_and_ends_the_counting(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
