@@ -14,7 +14,7 @@ import pytest
 
 from batpak_analytics.engine import joined_rows, mapping, packs, stretches, topology
 from batpak_analytics.engine.filesystem import FileIdentity, open_listed
-from batpak_analytics.engine.joined_rows import JoinedRows
+from batpak_analytics.engine.joined_rows import JoinedRows, Memory
 from batpak_analytics.engine.stretch_rows import StretchRows
 from batpak_analytics.engine.view import View
 from batpak_analytics.errors import CorruptSegmentError
@@ -408,3 +408,30 @@ def test_only_so_many_rows_are_kept() -> None:
 
 def test_the_limits_of_a_process_are_what_streaming_may_take() -> None:
     assert joined_rows.KEPT_BYTES + joined_rows.RECENT_BYTES <= 64 << 20
+
+
+def test_no_memory_is_used_again_while_anything_looks_at_it() -> None:
+    memory = Memory(spare_bytes=1 << 20)
+    other, rows = memory.take(300_000), memory.take(300_000)
+    place = rows.ctypes.data
+    for look in (lambda one: one[5:9].view("<u4"), memoryview, lambda one: np.asarray(one).reshape(2, -1)[1]):
+        seen = look(rows)
+        del rows
+        fresh = memory.take(300_000)
+        assert fresh.ctypes.data != place
+        del seen
+        rows, fresh = memory.take(290_000), None
+        assert rows.ctypes.data == place and len(rows) == 290_000
+    del other
+
+
+def test_memory_that_waits_is_bounded_and_goes_with_the_last_that_was_used() -> None:
+    memory = Memory(spare_bytes=700_000)
+    held = [memory.take(300_000) for _ in range(6)]
+    del held[1:]
+    assert sum(map(len, memory._spare)) <= 700_000 and memory._spare
+    assert len(memory.take(30_000_000)) == 30_000_000  # too small does not do
+    assert len(memory.take(10)) == 10  # nor does far too large: that would be missed elsewhere
+    assert all(len(one) > 100_000 for one in memory._spare)
+    held.clear()
+    assert not memory._spare
