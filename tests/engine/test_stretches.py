@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from batpak_analytics.engine import joined_rows, mapping, packs, stretches, topology
-from batpak_analytics.engine.filesystem import FileIdentity, open_listed
+from batpak_analytics.engine.filesystem import FileIdentity, list_files, open_listed
 from batpak_analytics.engine.joined_rows import JoinedRows, Memory
 from batpak_analytics.engine.stretch_rows import StretchRows
 from batpak_analytics.engine.view import View
@@ -336,6 +336,45 @@ def test_a_file_that_was_replaced_since_it_was_listed_is_in_no_pack(
         assert joined(reader.view) == [(1, 8)]  # by the second look at the directory
         [pack] = reader.view.listing.packs
         assert pack.identities[3].inode == path.stat().st_ino != replaced[0]
+
+
+def test_a_second_look_asks_again_about_every_name_that_may_have_another_file(tmp_path: Path) -> None:
+    for name in ("same", "replaced", "linked", "grown"):
+        (tmp_path / name).write_bytes(b"1")
+    held = {name: one._replace(size=100) for name, one in list_files(tmp_path).items() if name != "grown"}
+    (tmp_path / "other").write_bytes(b"22")
+    (tmp_path / "other").rename(tmp_path / "replaced")
+    (tmp_path / "linked").rename(tmp_path / "target")
+    (tmp_path / "linked").symlink_to("target")
+    (tmp_path / "grown").write_bytes(b"333")
+    found, whole = list_files(tmp_path, held), list_files(tmp_path)
+    assert found.pop("same") is held["same"]  # and nothing else is taken for what it was
+    assert found == {name: one for name, one in whole.items() if name != "same"}
+
+
+def test_a_compaction_between_the_two_looks_is_seen_in_packs_too(
+    tmp_path: Path, packing: Packing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segments = small_segments()
+    store = write_store(tmp_path / "s", segments)
+    packing(2)
+    compacted: list[Path] = []
+
+    def compact_behind(location: str, identity: FileIdentity) -> int | None:
+        opened = open_listed(location, identity)
+        if location.endswith("000004.fbat") and not compacted:
+            merged = replace(segments[0], events=[one for part in segments[:3] for one in part.events])
+            (store / "new").write_bytes(merged.to_bytes())
+            (store / "new").rename(store / "000001.fbat")
+            compacted.extend([store / "000002.fbat", store / "000003.fbat"])
+            for gone in compacted:
+                gone.unlink()
+        return opened
+
+    monkeypatch.setattr(mapping, "open_listed", compact_behind)
+    with open_reader(store) as reader, open_reader(store) as fresh:
+        assert compacted and told(reader) == told(fresh)
+        assert [one.segment_id for one in reader.view.segments] == [1, *range(4, 10)]
 
 
 def test_where_files_cannot_be_mapped_side_by_side_each_is_mapped_by_itself(
