@@ -46,7 +46,7 @@ class Memory:
         watch = ref(owner, partial(self._give_back, whole))
         with self._lock:
             self._out[id(watch)] = watch
-        return np.frombuffer(owner, np.uint8)
+        return np.frombuffer(memoryview(owner), np.uint8)
 
     def _spared(self, size: int) -> mmap.mmap | None:
         with self._lock:
@@ -88,7 +88,7 @@ class JoinedRows:
     def keep(self, owner: Any, rows: Any) -> bool:
         """Whether there was room to keep the rows of `owner` for as long as it lives; now they are."""
         with self._lock:
-            room = _bytes(self._kept) + rows.nbytes <= self._kept_bytes
+            room = bool(_bytes(self._kept) + rows.nbytes <= self._kept_bytes)
             if room:
                 self._kept[owner] = rows
         return room
