@@ -12,7 +12,7 @@ import os
 import stat as stat_bits
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -39,12 +39,23 @@ class FileIdentity(NamedTuple):
         return other is not None and self.inode == other.inode and self.device == other.device
 
 
-def list_files(directory: Path) -> dict[str, FileIdentity]:
-    """The regular files of `directory` by name. Symbolic links to files count as the file they name."""
+_NONE: Mapping[str, FileIdentity] = {}
+
+
+def list_files(directory: Path, held: Mapping[str, FileIdentity] = _NONE) -> dict[str, FileIdentity]:
+    """The regular files of `directory` by name. Symbolic links to files count as the file they name.
+
+    No file of `held` is asked for its status again while its name has its inode: it is mapped, so that no other file
+    can have that, and finished, so that its size is what it was.
+    """
     found: dict[str, FileIdentity] = {}
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
+                known = held.get(entry.name)
+                if known is not None and entry.inode() == known.inode and not entry.is_symlink():
+                    found[entry.name] = known
+                    continue
                 try:
                     status = entry.stat()
                 except FileNotFoundError:

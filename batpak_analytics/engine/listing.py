@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def take_listing(directory: Path, descriptors: DescriptorCache, previous: Listin
         marker_bytes = read_file(directory / MARKER_NAME)
         before = list_files(directory)
         listing = _open_listing(directory, descriptors, before, marker_bytes, previous)
-        after = list_files(directory)
+        after = list_files(directory, {name: file for pack in listing.packs for name, file in pack.listed})
         if read_file(directory / MARKER_NAME) == marker_bytes and _held_still(before, after):
             return listing
         time.sleep(pause)
@@ -103,7 +104,8 @@ def _open_listing(
 ) -> Listing:
     ids, malformed = _segment_names(names)
     ids.sort(key=lambda one: (one[1], one[2], one[0]))
-    unfinished = _unfinished([(segment_id, names[name].size) for name, segment_id, moved in ids if not moved])
+    highest = ((segment_id, names[name].size) for name, segment_id, moved in reversed(ids) if not moved)
+    unfinished = _unfinished(list(islice(highest, 2)))
     segments = []
     place = str(directory)
     packs: tuple[Pack, ...] = ()

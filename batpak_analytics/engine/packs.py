@@ -45,6 +45,11 @@ class Pack:
         part = self.buffer.slice(self.starts[member], identity.size)
         return SegmentFile(f"{self.location}/{name}", name, identity, part, self.descriptors)
 
+    @property
+    def listed(self) -> Iterator[tuple[str, FileIdentity]]:
+        """Every file's name, and which file that is."""
+        return zip(self.names, self.identities, strict=True)
+
     def files(self) -> Iterator[SegmentFile]:
         """Every file by itself."""
         return map(self.file, range(len(self.names)))

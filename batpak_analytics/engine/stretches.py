@@ -8,7 +8,6 @@ What tells about single files asks a row for its place.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -17,16 +16,13 @@ import numpy as np
 
 from batpak_analytics import kernels
 from batpak_analytics.engine.coordinates import refused
-from batpak_analytics.engine.joined_rows import ALL
+from batpak_analytics.engine.joined_rows import ALL, MEMORY
 from batpak_analytics.engine.listing import ListedSegment
 from batpak_analytics.engine.packs import Pack
 from batpak_analytics.engine.problems import Problems
 from batpak_analytics.engine.segments import SegmentScan, scan_segment
 from batpak_analytics.format.layout import FOOTER_DTYPE, FOOTER_ENTRY_SIZE, FooterState
 from batpak_analytics.format.survey import MAX_ALIKE, Survey, id_words
-
-# All of it at once where the system knows how: faster than page by page, when each is touched.
-_OWN_MEMORY = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_POPULATE", 0)
 
 FEWEST = 8
 """Plain neighbours that are worth a stretch; fewer are read one by one."""
@@ -43,9 +39,7 @@ class _Source(NamedTuple):
     codes: Any
 
     def join(self) -> Any:
-        # Memory of its own, so that all of it is given back: the C library keeps what has been freed in between.
-        count = int(self.rows.sum())
-        rows = np.frombuffer(mmap.mmap(-1, count * FOOTER_ENTRY_SIZE, _OWN_MEMORY), FOOTER_DTYPE)
+        rows = MEMORY.take(int(self.rows.sum()) * FOOTER_ENTRY_SIZE).view(FOOTER_DTYPE)
         kernels.join_rows(*self, rows)
         return rows
 
@@ -194,7 +188,7 @@ def _stretch(pack: Pack, first: int, last: int, found: kernels.Plain, codes: Any
     bounds = np.concatenate([[0], np.cumsum(found.rows[here])])
     rows = source.join()
     scan = StretchScan(pack, first, last, bounds, source, table, _Facts.of(rows, len(table)))
-    ALL.put(scan, rows)
+    ALL.keep(scan, rows)  # for a while is too short: all other segments are looked at before a scan begins
     return scan
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import cython
 import numpy as np
+from cython.cimports.batpak_analytics.kernels.walk import crc32_of
 from cython.cimports.batpak_analytics.kernels.wire import Head, is_utf8, read_head, start_of
 from cython.cimports.batpak_analytics.kernels.words import u32_at, u64_at
 from cython.cimports.libc.string import memcmp, memcpy, memset
 
 from batpak_analytics.format import layout
-from batpak_analytics.format.frame import crc32
 from batpak_analytics.format.plain import HEADER_BEFORE_ID, HEADER_BEFORE_TIME, Plain
 
 p_bytes = cython.typedef(cython.pointer[cython.const[cython.uchar]])
@@ -165,8 +165,14 @@ def _rows(file: p_bytes, shape: p_shape) -> cython.bint:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _rows_and_strings(file: p_bytes, shape: p_shape) -> cython.bint:
-    return _strings(file, shape) and _rows(file, shape)
+def _is_plain(file: p_bytes, size: index, segment_id: u64, usual: p_usual, shape: p_shape) -> cython.bint:
+    return (
+        _footer(file, size, usual, shape)
+        and _header(file, size, segment_id, usual, shape)
+        and _strings(file, shape)
+        and _rows(file, shape)
+        and crc32_of(file + shape.frames_end, shape.rows_start + shape.rows * SIZE - shape.frames_end, 0) == shape.crc
+    )
 
 
 @cython.cfunc
@@ -214,32 +220,24 @@ def plain_segments(buffer: Any, starts: Any, sizes: Any, ids: Any) -> Plain:
     shape: Shape
     i: index
     low: index
-    size: index
     found: index = 0
-    fits: cython.bint
     if lengths.shape[0] != count or names.shape[0] != count:
         raise ValueError("starts, sizes and ids differ in length. Pass one of each for each segment.")
     usual.magic, usual.footer_magic = magic, footer_magic
     usual.before_time, usual.time_size = before_time, len(before_time)
     usual.before_id, usual.id_size = before_id, len(before_id)
-    for i in range(count):
-        low, size = lows[i], lengths[i]
-        if low < 0 or size < 0 or low > total or size > total - low:
-            continue
-        with cython.nogil:
-            fits = (
-                _footer(raw + low, size, cython.address(usual), cython.address(shape))
-                and _header(raw + low, size, names[i], cython.address(usual), cython.address(shape))
-                and _rows_and_strings(raw + low, cython.address(shape))
-            )
-        if not fits or crc32(view[low + shape.frames_end : low + shape.rows_start + shape.rows * SIZE]) != shape.crc:
-            continue
-        good[i] = True
-        out_start[i] = low + shape.rows_start
-        out_rows[i] = shape.rows
-        known[i] = shape.strings
-        table[i] = low + shape.frames_end
-        found += shape.strings
+    with cython.nogil:
+        for i in range(count):
+            low = lows[i]
+            if low < 0 or lengths[i] < 0 or low > total or lengths[i] > total - low:
+                continue
+            if _is_plain(raw + low, lengths[i], names[i], cython.address(usual), cython.address(shape)):
+                good[i] = True
+                out_start[i] = low + shape.rows_start
+                out_rows[i] = shape.rows
+                known[i] = shape.strings
+                table[i] = low + shape.frames_end
+                found += shape.strings
     return Plain(plain.view(bool), rows_start, rows, strings, *_string_places(octets, table, known, found))
 
 

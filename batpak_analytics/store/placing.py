@@ -36,14 +36,19 @@ def lanes_of(events: EventColumns, heads: Mapping[tuple[str, int], Head]) -> Lan
 
 def string_numbers(events: EventColumns, strings: dict[str, int]) -> tuple[Any, Any]:
     """The numbers of entities and scopes; new ones in the order in which single appends would meet them."""
+    if not strings.keys() >= {*events.entity_names, *events.scope_names}:  # seldom, after the first batch
+        _add_new(events, strings)
+    numbers = ([strings.get(name, 0) for name in names] for names in (events.entity_names, events.scope_names))
+    first, second = (np.array(one, np.uint32) for one in numbers)
+    return first, second
+
+
+def _add_new(events: EventColumns, strings: dict[str, int]) -> None:
     entities, scopes = _first_rows(events.entities), _first_rows(events.scopes)
     order = [(row, 0, events.entity_names[code]) for code, row in entities]
     order += [(row, 1, events.scope_names[code]) for code, row in scopes]
     for _, _, name in sorted(order):
         strings.setdefault(name, len(strings))
-    numbers = ([strings.get(name, 0) for name in names] for names in (events.entity_names, events.scope_names))
-    first, second = (np.array(one, np.uint32) for one in numbers)
-    return first, second
 
 
 def _first_rows(codes: Any) -> list[tuple[int, int]]:

@@ -85,6 +85,11 @@ class ActiveSegment:
         pieces = footer_pieces(self.rows if rows is None else rows, list(self.strings), self.size)
         self.size += write_pieces(self._files, self._descriptor, pieces)
 
+    def follow(self, last: ActiveSegment) -> None:
+        """Close the segment before this one, which is sealed, and use its memory again."""
+        self._rows = last._rows.emptied()
+        last.close()
+
     def close(self) -> None:
         """Let go of the file as it is, and of the rows: whoever looks at them has arrays of their own."""
         self._rows = FooterRows()

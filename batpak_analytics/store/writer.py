@@ -413,7 +413,7 @@ class Writer:
             following = ActiveSegment(
                 self._files, self._directory, self._segment.segment_id + 1, self._clock() * 1000
             )  # fmt: skip
-            self._segment.close()
+            following.follow(self._segment)
             self._segment = following
         self._midway = False
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from batpak_analytics.engine import joined_rows, mapping, packs, stretches, topology
-from batpak_analytics.engine.filesystem import FileIdentity, open_listed
-from batpak_analytics.engine.joined_rows import JoinedRows
+from batpak_analytics.engine.filesystem import FileIdentity, list_files, open_listed
+from batpak_analytics.engine.joined_rows import JoinedRows, Memory
 from batpak_analytics.engine.stretch_rows import StretchRows
 from batpak_analytics.engine.view import View
 from batpak_analytics.errors import CorruptSegmentError
@@ -338,6 +338,45 @@ def test_a_file_that_was_replaced_since_it_was_listed_is_in_no_pack(
         assert pack.identities[3].inode == path.stat().st_ino != replaced[0]
 
 
+def test_a_second_look_asks_again_about_every_name_that_may_have_another_file(tmp_path: Path) -> None:
+    for name in ("same", "replaced", "linked", "grown"):
+        (tmp_path / name).write_bytes(b"1")
+    held = {name: one._replace(size=100) for name, one in list_files(tmp_path).items() if name != "grown"}
+    (tmp_path / "other").write_bytes(b"22")
+    (tmp_path / "other").rename(tmp_path / "replaced")
+    (tmp_path / "linked").rename(tmp_path / "target")
+    (tmp_path / "linked").symlink_to("target")
+    (tmp_path / "grown").write_bytes(b"333")
+    found, whole = list_files(tmp_path, held), list_files(tmp_path)
+    assert found.pop("same") is held["same"]  # and nothing else is taken for what it was
+    assert found == {name: one for name, one in whole.items() if name != "same"}
+
+
+def test_a_compaction_between_the_two_looks_is_seen_in_packs_too(
+    tmp_path: Path, packing: Packing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segments = small_segments()
+    store = write_store(tmp_path / "s", segments)
+    packing(2)
+    compacted: list[Path] = []
+
+    def compact_behind(location: str, identity: FileIdentity) -> int | None:
+        opened = open_listed(location, identity)
+        if location.endswith("000004.fbat") and not compacted:
+            merged = replace(segments[0], events=[one for part in segments[:3] for one in part.events])
+            (store / "new").write_bytes(merged.to_bytes())
+            (store / "new").rename(store / "000001.fbat")
+            compacted.extend([store / "000002.fbat", store / "000003.fbat"])
+            for gone in compacted:
+                gone.unlink()
+        return opened
+
+    monkeypatch.setattr(mapping, "open_listed", compact_behind)
+    with open_reader(store) as reader, open_reader(store) as fresh:
+        assert compacted and told(reader) == told(fresh)
+        assert [one.segment_id for one in reader.view.segments] == [1, *range(4, 10)]
+
+
 def test_where_files_cannot_be_mapped_side_by_side_each_is_mapped_by_itself(
     tmp_path: Path, packing: Packing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -408,3 +447,30 @@ def test_only_so_many_rows_are_kept() -> None:
 
 def test_the_limits_of_a_process_are_what_streaming_may_take() -> None:
     assert joined_rows.KEPT_BYTES + joined_rows.RECENT_BYTES <= 64 << 20
+
+
+def test_no_memory_is_used_again_while_anything_looks_at_it() -> None:
+    memory = Memory(spare_bytes=1 << 20)
+    other, rows = memory.take(300_000), memory.take(300_000)
+    place = rows.ctypes.data
+    for look in (lambda one: one[5:9].view("<u4"), memoryview, lambda one: np.asarray(one).reshape(2, -1)[1]):
+        seen = look(rows)
+        del rows
+        fresh = memory.take(300_000)
+        assert fresh.ctypes.data != place
+        del seen
+        rows, fresh = memory.take(290_000), None
+        assert rows.ctypes.data == place and len(rows) == 290_000
+    del other
+
+
+def test_memory_that_waits_is_bounded_and_goes_with_the_last_that_was_used() -> None:
+    memory = Memory(spare_bytes=700_000)
+    held = [memory.take(300_000) for _ in range(6)]
+    del held[1:]
+    assert sum(map(len, memory._spare)) <= 700_000 and memory._spare
+    assert len(memory.take(30_000_000)) == 30_000_000  # too small does not do
+    assert len(memory.take(10)) == 10  # nor does far too large: that would be missed elsewhere
+    assert all(len(one) > 100_000 for one in memory._spare)
+    held.clear()
+    assert not memory._spare
