@@ -70,6 +70,13 @@ class Listing:
         """The segments whose end may still be being written: an unfinished frame or footer there is normal."""
         return _unfinished([(one.segment_id, one.file.size_bytes) for one in self.segments if not one.moved_aside])
 
+    def size_of(self, name: str) -> int | None:
+        """Bytes of the segment file of that name, or None where there is none."""
+        for pack in self.packs:
+            if name in pack.names:
+                return pack.identities[pack.names.index(name)].size
+        return next((one.file.size_bytes for one in self.segments if one.file.name == name), None)
+
 
 def take_listing(directory: Path, descriptors: DescriptorCache, previous: Listing | None = None) -> Listing:
     """A consistent listing of `directory`. `previous` lends its maps for the files that are still the same.

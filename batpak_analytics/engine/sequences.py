@@ -22,6 +22,7 @@ from batpak_analytics.engine.recount import NO_RECOUNT, Recount
 from batpak_analytics.engine.stretches import AnyScan
 from batpak_analytics.errors import FormatError, FutureVersionError
 from batpak_analytics.format.layout import CHECKPOINT_NAME, MMAP_INDEX_NAME
+from batpak_analytics.format.segment import canonical_name
 from batpak_analytics.format.sidecars import checkpoint, mmap_index
 from batpak_analytics.format.sidecars.image import IndexImage
 from batpak_analytics.model import Finding
@@ -34,7 +35,12 @@ Numbers = tuple[list[Any], list[Any]]
 
 
 def load_image(listing: Listing, problems: Problems) -> IndexImage | None:
-    """The index image the reference would try first that is valid, or None; an unusable one is a finding."""
+    """The first index image that the reference would believe, else the first that can be read, else None; an unusable
+    one is a finding.
+
+    Sessions of other settings refresh one image and leave the other, so one may be older than a compaction.
+    """
+    readable = None
     for name, decode in (
         (MMAP_INDEX_NAME, partial(mmap_index.decode_sequences, crc=crc32_in_threads)),
         (CHECKPOINT_NAME, checkpoint.decode_sequences),
@@ -46,15 +52,26 @@ def load_image(listing: Listing, problems: Problems) -> IndexImage | None:
             reason = f"it may not be read ({data.strerror or data})"
         else:
             try:
-                return decode(data)
+                image = decode(data)
             except (FormatError, FutureVersionError) as error:
                 reason = getattr(error, "reason", "") or str(error)
+            else:
+                if is_believed(image, listing):
+                    return image
+                readable = readable or image
+                continue
         problems.add(
             Finding("warning" if isinstance(data, OSError) else "info", "image-unusable", None, name, None,
                     f"The index image was not used: {reason}.",
                     "Events are complete without it; after a compaction their sequence numbers may differ.")
         )  # fmt: skip
-    return None
+    return readable
+
+
+def is_believed(image: IndexImage, listing: Listing) -> bool:
+    """Whether the reference takes the image for one of these files (sidecars spec 6.2): nothing but a size says so."""
+    size = listing.size_of(canonical_name(image.watermark_segment))
+    return size is not None and size >= image.watermark_offset
 
 
 def assign_sequences(scans: list[AnyScan], image: IndexImage | None, recount: Recount = NO_RECOUNT) -> Numbers:
