@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from batpak_analytics.engine.sequences import FROM_FOOTER, FROM_IMAGE, SYNTHESISED
+from batpak_analytics.format.sidecars import checkpoint, mmap_index
 from batpak_analytics.model import Finding
 from batpak_analytics.reader import open_reader
 from tests.engine.building import make_event, numbers, rules, shown, three_segments, write_store
@@ -70,6 +71,21 @@ def test_stale_image_numbers_what_it_knows(fixture_stores: Path, tmp_path: Path)
     last.unlink()
     assert shown(open_reader(store).view) == wanted
     assert sources(store) == {FROM_IMAGE}
+
+
+def test_image_of_before_a_compaction_does_not_hide_the_one_that_is_believed(
+    fixture_stores: Path, tmp_path: Path
+) -> None:
+    """Sessions without the mmap index refresh the checkpoint alone: the reference passes the other, the first."""
+    store = copy_of(fixture_stores / "checkpoint", tmp_path / "store")
+    wanted = shown(open_reader(store).view)
+    image = checkpoint.decode((store / "index.ckpt").read_bytes())
+    rows = tuple(replace(row, global_sequence=row.global_sequence + 7) for row in image.entries)
+    gone = replace(image, version=5, watermark_segment=image.watermark_segment + 1, allocator=image.allocator + 7)
+    (store / "index.fbati").write_bytes(mmap_index.encode(replace(gone, entries=rows)))
+    assert shown(open_reader(store).view) == wanted
+    (store / "index.ckpt").unlink()
+    assert [number for _, number in shown(open_reader(store).view)] == [number + 7 for _, number in wanted]
 
 
 def test_image_is_not_believed_for_another_payload(fixture_stores: Path, tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ ENTITIES = ("order:0", "order:1", "order:2", "cart:1", "order", "日本:ü", "n"
 PAYLOADS: list[Any] = [
     None, True, -1, 2**63, 2**64 - 1, -(2**63), 1.5, float("nan"), float("inf"), "é", "", [], {}, [1, [2]],
     {"b": 1, "a": {"z": None}}, {"total": 3}, {"total": "three"}, {"total": 2**64 - 1}, {"n": "x" * 300},
-    {"v": [1, "x", None]}, {"payload": 1, "entity": 2, "": 3, "a.b": 4}, {"long": "é" * 40_000}, {"m": {str(n): n for n in range(20)}},
+    {"v": [1, "x", None]}, {"payload": 1, "entity": 2, "": 3, "a.b": 4},
+    {"long": "é" * 40_000}, {"m": {str(n): n for n in range(20)}},
 ]  # fmt: skip
 RAW = [b"", b"\xc1", b"\x82\xa1a\x01\xa1a\x02", b"\xc4\x02\x00\xff", b"\x01\x02", b"\x81\xa1n\xcf" + bytes(7) + b"\x09"]
 DISPOSABLE = ("index.fbati", "index.ckpt", "index.idemp")
@@ -111,7 +112,8 @@ class Hunt:
         """A session of this engine."""
         chance = self.chance
         config = StoreConfig(
-            segment_max_bytes=chance.choice([1, 700, 3_000, 20_000, 1 << 24]), sync=chance.choice([1, 1000, "always", "batch"]),
+            segment_max_bytes=chance.choice([1, 700, 3_000, 20_000, 1 << 24]),
+            sync=chance.choice([1, 1000, "always", "batch"]),
             batch_max_items=4096, allow_plaintext=bool(self.granularity),
         )  # fmt: skip
         did = []
@@ -140,12 +142,14 @@ class Hunt:
         if self.undecodable and chance.random() < 0.15:
             given = {"raw": chance.choice(RAW)}
         return BatchItem(
-            chance.choice(ENTITIES), chance.choice(["shop", "日本", "s" * 1024]), chance.choice([KIND, 0x1001, 0x2001, 0xF001]),
+            chance.choice(ENTITIES), chance.choice(["shop", "日本", "s" * 1024]),
+            chance.choice([KIND, 0x1001, 0x2001, 0xF001]),
             lane=chance.choice([0, 0, 0, 1, 5, 2**32 - 1]), depth=chance.choice([0, 1, 2**32 - 1]),
-            branch_root=chance.random() < 0.1, flags=chance.choice([0, 1, 255]), payload_version=chance.choice([0, 1, 65535]),
+            branch_root=chance.random() < 0.1, flags=chance.choice([0, 1, 255]),
+            payload_version=chance.choice([0, 1, 65535]),
             extensions=chance.choice([{}, {}, {"audit.user": b"\x00\xff", "zz.empty": b""}]),
             correlation_id=chance.choice(causes),
-            causation_id=PriorItem(chance.randrange(number)) if number and chance.random() < 0.4 else chance.choice(causes),
+            causation_id=PriorItem(chance.randrange(number)) if number % 3 else chance.choice(causes),
             **given,
         )  # fmt: skip
 
@@ -174,7 +178,9 @@ class Hunt:
     def _copy(self, store: Store) -> str | None:
         name = self.side / f"ours-{len(list(self.side.iterdir()))}"
         try:
-            getattr(store, self.chance.choice(["snapshot", "fork"]))(name, keys="exclude" if self.granularity else "refuse")
+            getattr(store, self.chance.choice(["snapshot", "fork"]))(
+                name, keys="exclude" if self.granularity else "refuse"
+            )
         except CopyRefusedError as error:
             assert "hidden-ambiguous" in str(error)
             return "refused"
