@@ -25,7 +25,7 @@ from batpak_analytics.format.layout import (
     MMAP_INDEX_NAME,
     VISIBILITY_NAME,
 )
-from batpak_analytics.format.segment import parse_file_name
+from batpak_analytics.format.segment import canonical_name, parse_file_name
 from batpak_analytics.format.sidecars import marker as marker_format
 from batpak_analytics.format.sidecars.marker import CompactionMarker
 
@@ -70,12 +70,13 @@ class Listing:
         """The segments whose end may still be being written: an unfinished frame or footer there is normal."""
         return _unfinished([(one.segment_id, one.file.size_bytes) for one in self.segments if not one.moved_aside])
 
-    def size_of(self, name: str) -> int | None:
-        """Bytes of the segment file of that name, or None where there is none."""
+    def size_of(self, segment_id: int) -> int | None:
+        """Bytes of the segment under its own name, moved aside or not; None where there is none."""
         for pack in self.packs:
-            if name in pack.names:
-                return pack.identities[pack.names.index(name)].size
-        return next((one.file.size_bytes for one in self.segments if one.file.name == name), None)
+            if segment_id in pack.ids:
+                return pack.identities[pack.ids.index(segment_id)].size
+        names = canonical_name(segment_id), canonical_name(segment_id) + COMPACT_SOURCE_SUFFIX
+        return next((one.file.size_bytes for one in self.segments if one.file.name in names), None)
 
 
 def take_listing(directory: Path, descriptors: DescriptorCache, previous: Listing | None = None) -> Listing:

@@ -21,7 +21,7 @@ from batpak_analytics.store.store import Store
 from tests.interop.compare import assert_store_equals, read_store
 from tests.interop.divergence import explain_differences
 from tests.interop.examined import Peer, examine
-from tests.interop.oracle import Oracle
+from tests.interop.oracle import Oracle, OracleRefused
 from tests.interop.rows import Row
 from tests.store.compactions import Shown, shown
 
@@ -80,7 +80,10 @@ class Hunt:
         if self.granularity:
             given["granularity"] = self.granularity
         flags = [part for name, value in given.items() for part in (f"--{name}", value)]
-        told = self.oracle.run("hunt", self.path, "--seed", seed, "--side", self.side, *flags)
+        try:
+            told = self.oracle.run("hunt", self.path, "--seed", seed, "--side", self.side, *flags)
+        except OracleRefused as refusal:
+            return self.born_hidden(refusal)
         for name in ("retention", "failed_batch", "merge", "tombstone"):
             self.dropping |= name in told
         if any(name in told for name in ("retention", "merge", "tombstone")):
@@ -94,7 +97,17 @@ class Hunt:
         ids = [event.hex() for event, _, _ in shown(self.path)]
         struck.write_text("".join(f"{one}\n" for one in self.chance.sample(ids, len(ids) // 4)))
         self.dropping, self.old = True, {}
-        return f"{strategy} {self.oracle.compact(self.path, strategy, strike_ids=str(struck))['outcome']}"
+        try:
+            return f"{strategy} {self.oracle.compact(self.path, strategy, strike_ids=str(struck))['outcome']}"
+        except OracleRefused as refusal:
+            return self.born_hidden(refusal)
+
+    def born_hidden(self, refusal: OracleRefused) -> str:
+        """Its own opening event got a number that is hidden, and it refuses the store (trap T9): opening helps."""
+        assert "OpenReceiptNotIndexed" in str(refusal)
+        self.told["born hidden"] += 1
+        Store.open(self.path, config=StoreConfig(allow_plaintext=True)).close()
+        return "opened what the reference refuses"
 
     def lose_sidecars(self) -> str:
         """Sidecars that may be gone are gone, or those of an earlier session are back."""
