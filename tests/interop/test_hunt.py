@@ -17,8 +17,8 @@ from tests.interop.hunting import Hunt
 from tests.interop.oracle import Oracle
 
 FIRST = int(os.environ.get("BATPAK_FIRST_HUNT", "0"))
-HUNTS = int(os.environ.get("BATPAK_HUNTS", "6"))
-ROUNDS = int(os.environ.get("BATPAK_HUNT_ROUNDS", "5"))
+HUNTS = int(os.environ.get("BATPAK_HUNTS", "4"))
+ROUNDS = int(os.environ.get("BATPAK_HUNT_ROUNDS", "4"))
 
 
 @pytest.fixture(scope="module")
