@@ -84,8 +84,13 @@ def is_believed(image: IndexImage, listing: Listing) -> bool:
 
 
 def is_outdated(image: IndexImage, listing: Listing) -> bool:
-    """Whether the file of the watermark went or shrank although later ones are there, as a compaction leaves it."""
-    return not is_believed(image, listing) and listing.highest_id > image.watermark_segment
+    """Whether the file of the watermark went or shrank although later ones are there, as a compaction leaves it.
+
+    Not while one is under way: what is shown then must not change as its sources go, or when it is undone.
+    """
+    if listing.marker is not None or is_believed(image, listing):
+        return False
+    return listing.highest_id > image.watermark_segment
 
 
 def assign_sequences(scans: list[AnyScan], image: IndexImage | None, recount: Recount = NO_RECOUNT) -> Numbers:
