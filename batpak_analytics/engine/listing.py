@@ -26,7 +26,7 @@ from batpak_analytics.format.layout import (
     MMAP_INDEX_NAME,
     VISIBILITY_NAME,
 )
-from batpak_analytics.format.segment import parse_file_name
+from batpak_analytics.format.segment import canonical_name, parse_file_name
 from batpak_analytics.format.sidecars import marker as marker_format
 from batpak_analytics.format.sidecars.marker import CompactionMarker
 
@@ -70,6 +70,14 @@ class Listing:
     def unfinished_ids(self) -> frozenset[int]:
         """The segments whose end may still be being written: an unfinished frame or footer there is normal."""
         return _unfinished([(one.segment_id, one.file.size_bytes) for one in self.segments if not one.moved_aside])
+
+    def size_of(self, segment_id: int) -> int | None:
+        """Bytes of the segment under its own name, moved aside or not; None where there is none."""
+        for pack in self.packs:
+            if segment_id in pack.ids:
+                return pack.identities[pack.ids.index(segment_id)].size
+        names = canonical_name(segment_id), canonical_name(segment_id) + COMPACT_SOURCE_SUFFIX
+        return next((one.file.size_bytes for one in self.segments if one.file.name in names), None)
 
 
 def take_listing(directory: Path, descriptors: DescriptorCache, previous: Listing | None = None) -> Listing:

@@ -34,7 +34,27 @@ Numbers = tuple[list[Any], list[Any]]
 
 
 def load_image(listing: Listing, problems: Problems) -> IndexImage | None:
-    """The index image the reference would try first that is valid, or None; an unusable one is a finding."""
+    """The index image to number events by, or None; an unusable one is a finding.
+
+    It is the first that the reference would believe. Failing that, the first whose watermark is in the last segment or
+    behind it: only damage brings that about. Any other is older than a compaction, which gave new numbers; sessions of
+    other settings refresh one image and leave the other as it was.
+    """
+    left = None
+    for image in _readable_images(listing, problems):
+        if is_believed(image, listing):
+            return image
+        left = left or (None if is_outdated(image, listing) else image)
+    return left
+
+
+def has_outdated_image(listing: Listing) -> bool:
+    """Whether an image is older than a compaction. It may be believed again, once a later output has its size."""
+    return any(is_outdated(image, listing) for image in _readable_images(listing, Problems("report")))
+
+
+def _readable_images(listing: Listing, problems: Problems) -> Iterator[IndexImage]:
+    """Each image that can be decoded, in the order in which the reference tries them."""
     for name, decode in (
         (MMAP_INDEX_NAME, partial(mmap_index.decode_sequences, crc=crc32_in_threads)),
         (CHECKPOINT_NAME, checkpoint.decode_sequences),
@@ -46,7 +66,8 @@ def load_image(listing: Listing, problems: Problems) -> IndexImage | None:
             reason = f"it may not be read ({data.strerror or data})"
         else:
             try:
-                return decode(data)
+                yield decode(data)
+                continue
             except (FormatError, FutureVersionError) as error:
                 reason = getattr(error, "reason", "") or str(error)
         problems.add(
@@ -54,7 +75,22 @@ def load_image(listing: Listing, problems: Problems) -> IndexImage | None:
                     f"The index image was not used: {reason}.",
                     "Events are complete without it; after a compaction their sequence numbers may differ.")
         )  # fmt: skip
-    return None
+
+
+def is_believed(image: IndexImage, listing: Listing) -> bool:
+    """Whether the reference takes the image for one of these files (sidecars spec 6.2): nothing but a size says so."""
+    size = listing.size_of(image.watermark_segment)
+    return size is not None and size >= image.watermark_offset
+
+
+def is_outdated(image: IndexImage, listing: Listing) -> bool:
+    """Whether the file of the watermark went or shrank although later ones are there, as a compaction leaves it.
+
+    Not while one is under way: what is shown then must not change as its sources go, or when it is undone.
+    """
+    if listing.marker is not None or is_believed(image, listing):
+        return False
+    return listing.highest_id > image.watermark_segment
 
 
 def assign_sequences(scans: list[AnyScan], image: IndexImage | None, recount: Recount = NO_RECOUNT) -> Numbers:

@@ -6,6 +6,7 @@ cannot slip other bytes under it.
 
 from __future__ import annotations
 
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,13 @@ from batpak_analytics.engine.stretch_rows import PartOfNumbering, StretchRows, f
 from batpak_analytics.engine.stretches import AnyScan, StretchScan
 from batpak_analytics.engine.topology import resolve_segments
 from batpak_analytics.engine.visibility import load_hidden
-from batpak_analytics.errors import CorruptFrameError, CrcMismatchError, NotAStoreError, StoreNotFoundError
+from batpak_analytics.errors import (
+    CorruptFrameError,
+    CrcMismatchError,
+    NotAStoreError,
+    StoreNotFoundError,
+    StorePermissionError,
+)
 from batpak_analytics.format.sidecars.keyset import Keyset
 from batpak_analytics.format.sidecars.visibility import HiddenRanges
 from batpak_analytics.model import Finding
@@ -211,12 +218,20 @@ def build_view(
 
 def require_directory(path: Path) -> None:
     """Raise the error that says what is wrong with a path that cannot be a store."""
-    if not path.exists():
+    try:
+        mode = path.stat().st_mode
+    except PermissionError as error:
+        raise StorePermissionError(
+            f"{path} may not be reached by this user ({error.strerror}). Run as the user that writes the store, or let "
+            f"that user grant passage through the directories above it (chmod g+x).",
+            path=str(path),
+        ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreNotFoundError(
             f"{path} does not exist. Give the data directory that the application passed to batpak.",
             path=str(path),
-        )
-    if not path.is_dir():
+        ) from error
+    if not stat.S_ISDIR(mode):
         raise NotAStoreError(
             f"{path} is a file, and a store is a directory of *.fbat segments. Give the directory that holds it.",
             path=str(path),

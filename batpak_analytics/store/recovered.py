@@ -12,7 +12,7 @@ import numpy as np
 
 from batpak_analytics.engine.filesystem import DescriptorCache, list_files
 from batpak_analytics.engine.problems import Problems
-from batpak_analytics.engine.sequences import load_image
+from batpak_analytics.engine.sequences import has_outdated_image, load_image
 from batpak_analytics.engine.view import SegmentRows, View, build_view
 from batpak_analytics.errors import FormatError, StoreNeedsRepairError
 from batpak_analytics.format import layout
@@ -140,7 +140,8 @@ def _made_harmless(
         view = look()
         image = load_image(view.listing, Problems("report"))
     repairs += repair(files, repairable(view), now_ns) + repair_torn(files, _torn(view), now_ns)
-    if marker is None and unnamed is None and (image is None or is_true(view, image)):
+    true = not has_outdated_image(view.listing) and (image is None or is_true(view, image))
+    if marker is None and unnamed is None and true:
         return repairs
     view = look()
     repairs += repair(files, unnumbered(view), now_ns) + remove_images(files, directory)

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from batpak_analytics.engine.sequences import FROM_FOOTER, FROM_IMAGE, SYNTHESISED
+from batpak_analytics.format.sidecars import checkpoint, mmap_index
 from batpak_analytics.model import Finding
 from batpak_analytics.reader import open_reader
+from batpak_analytics.store.store import Store
 from tests.engine.building import make_event, numbers, rules, shown, three_segments, write_store
 
 
@@ -70,6 +72,43 @@ def test_stale_image_numbers_what_it_knows(fixture_stores: Path, tmp_path: Path)
     last.unlink()
     assert shown(open_reader(store).view) == wanted
     assert sources(store) == {FROM_IMAGE}
+
+
+def test_image_of_before_a_compaction_does_not_hide_the_one_that_is_believed(
+    fixture_stores: Path, tmp_path: Path
+) -> None:
+    """Sessions without the mmap index refresh the checkpoint alone: the reference passes the other, the first."""
+    store = copy_of(fixture_stores / "checkpoint", tmp_path / "store")
+    wanted = shown(open_reader(store).view)
+    image = checkpoint.decode((store / "index.ckpt").read_bytes())
+    rows = tuple(replace(row, global_sequence=row.global_sequence + 7) for row in image.entries)
+    old = replace(image, version=5, watermark_segment=image.watermark_segment + 1, allocator=image.allocator + 7)
+    (store / "index.fbati").write_bytes(mmap_index.encode(replace(old, entries=rows)))
+    assert shown(open_reader(store).view) == wanted
+
+
+@pytest.mark.parametrize("name", ["index.fbati", "index.ckpt"])
+def test_image_of_before_a_compaction_numbers_nothing(fixture_stores: Path, tmp_path: Path, name: str) -> None:
+    """The segment of its watermark is gone and later ones are there: the numbers of then would hide other events."""
+    store = copy_of(fixture_stores / "retention", tmp_path / "store")
+    for one in ("index.fbati", "index.ckpt"):
+        (store / one).unlink(missing_ok=True)
+    wanted = shown(open_reader(store).view)
+    old = mmap_index.decode((fixture_stores / "segments" / "index.fbati").read_bytes())
+    view = open_reader(store).view
+    last = view.listing.highest_id
+    rows = [
+        replace(old.entries[0], event_id=row["event_id"].tobytes()[::-1], event_hash=row["event_hash"].tobytes(),
+                global_sequence=100 + number)
+        for number, row in enumerate(view.segments[0].rows)
+    ]  # fmt: skip
+    encode = mmap_index.encode if name == "index.fbati" else checkpoint.encode
+    image = replace(old, watermark_segment=last - 1, watermark_offset=1 << 30, entries=tuple(rows), allocator=200)
+    (store / name).write_bytes(encode(image if name == "index.fbati" else replace(image, version=6)))
+    assert shown(open_reader(store).view) == wanted
+    with Store.open(store) as writer:
+        assert writer.open_report.repairs
+    assert not (store / name).exists()
 
 
 def test_image_is_not_believed_for_another_payload(fixture_stores: Path, tmp_path: Path) -> None:

@@ -122,6 +122,17 @@ def test_unreadable_ranges_fail_closed_for_an_unprivileged_user(tmp_path: Path) 
     assert "chmod" in done.stderr
 
 
+def test_store_behind_a_closed_directory_may_not_be_reached_by_an_unprivileged_user(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir()
+    store = write_store(tmp_path / "closed" / "store", three_segments())
+    opened(tmp_path)
+    (tmp_path / "closed").chmod(0o000)
+    done = as_nobody(f"batpak_analytics.reader.open_reader({str(store)!r})")
+    (tmp_path / "closed").chmod(0o700)
+    assert "StorePermissionError" in done.stderr
+    assert "may not be reached" in done.stderr
+
+
 def test_unreadable_image_is_only_a_finding_for_an_unprivileged_user(tmp_path: Path) -> None:
     write_store(tmp_path, three_segments())
     opened(tmp_path)

@@ -14,7 +14,24 @@ impl Session<'_> {
         let family = self.chance.pick(&["order", "order", "cart"]);
         let scope = self.chance.pick(&["shop:web", "shop:web", "shop:app"]);
         let scope = if self.doomed { CANCELLED_SCOPE } else { scope };
+        if self.mix.names > 0 && self.chance.percent(self.mix.names) {
+            let scope = if self.doomed { scope.to_owned() } else { self.odd_name() };
+            return coordinate(&self.odd_name(), &scope);
+        }
         coordinate(&format!("{family}:{number}"), scope)
+    }
+
+    /// Every kind of name that the engine takes and a table, a query or a file may trip over.
+    fn odd_name(&mut self) -> String {
+        let longest = "n".repeat(1024);
+        let wide = "日".repeat(341);
+        let names = [
+            "order", "order:", ":order", "order:1:2", "ORDER:1", " order:1", "order:1 ", "e\u{301}", "é", "日本:ü",
+            "\u{10FFFF}", "\u{FEFF}order:1", "\u{2028}", "\u{85}", "\u{202E}rtl", "a,b", "\"q\"", "'", "\\", "%", "*",
+            "null", "0", "-0", "nan", "batpak:store2", "_batch", "shop@web", "{}", "[0]", "a;b", "<b>", "$x", "`",
+            &longest, &wide,
+        ];
+        self.chance.pick(&names).to_owned()
     }
 
     pub fn kind(&mut self) -> EventKind {

@@ -23,6 +23,8 @@
 //! typed write DIR --seed N --events N          typed payloads of every version; typed copy SOURCE DIR reads them
 //! project DIR [--cache DIR] [--incremental 0|1] [--clock-us N]
 //!                                              projections: steps and questions on stdin, one JSON object a line
+//! hunt DIR --seed N --side DIR                 a session of everything at once, configured by the seed
+//!                                              [--granularity 1..4] [--undecodable 0|1] [--compactions N] [--operations N]
 //! marks DIR                                    visibility and watermarks along a fixed course in a new store
 //! queries DIR                                  answers the questions on stdin, one JSON object a line
 //! profiles                                     the names that `write` knows
@@ -37,6 +39,7 @@ mod choices;
 mod copies;
 mod dump;
 mod graph;
+mod hunt;
 mod live;
 mod maintain;
 mod many;
@@ -144,6 +147,7 @@ fn run() -> Result<(), Failure> {
         "totals" => print(&totals::project(&args.directory()?, args.text("entity").unwrap_or("order:0"))?),
         "open" => print(&graph::open(&args.directory()?)?),
         "typed" => typed::run(&mut args),
+        "hunt" => print(&hunt::run(&mut args)?),
         "marks" => print(&marks::course(&args.directory()?)?),
         "project" => project_command(&mut args),
         "queries" => queries::answer(&args.directory()?),

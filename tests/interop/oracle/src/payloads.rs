@@ -83,6 +83,61 @@ pub fn odd(kind: usize, chance: &mut Chance) -> Value {
     }
 }
 
+pub const WILD_KINDS: usize = 18;
+
+/// What everyday applications do not write: sizes at the edges of every form, keys and values that collide with
+/// those of a table. `any` allows what JSON cannot hold, which makes the engine give up a compaction.
+pub fn wild(kind: usize, chance: &mut Chance, any: bool) -> Value {
+    let size = chance.pick(&[0, 1, 31, 32, 127, 128, 255, 256, 257]);
+    match kind {
+        0 => record(vec![("long", Value::Text("é".repeat(chance.pick(&[32_767, 32_768, 40_000]))))]),
+        1 => record(vec![("list", Value::List((0..chance.pick(&[15, 16, 65_535, 65_536])).map(Value::Int).collect()))]),
+        2 => Value::Map((0..chance.pick(&[15, 16, 300])).map(|n| (Value::Text(format!("k{n}")), Value::Int(n))).collect()),
+        3 => record(vec![("s", Value::Text("x".repeat(size))), ("t", Value::Text("\u{0}".repeat(size)))]),
+        4 => {
+            let taken = ["entity", "payload", "event_id", "global_sequence", "kind", "payload.x", ".", " ", "a..b", "x.y"];
+            Value::Map(taken.iter().map(|name| (text(name), Value::Int(chance.between(-3, 3)))).collect())
+        }
+        5 => record(vec![("v", changing(chance, any))]),
+        6 => record(vec![("v", changing(chance, any)), ("w", changing(chance, any)), ("v2", changing(chance, any))]),
+        7 => record(vec![("n", Value::Int(boundary(chance))), ("total", Value::Int(boundary(chance)))]),
+        8 => record(vec![("inner", record(vec![("f", odd_double(chance)), ("g", Value::List(vec![odd_double(chance)]))]))]),
+        9 => record(vec![("t", text(chance.pick(&["\u{D7FF}\u{E000}", "\u{FFFF}", "\\ud800", "\u{1F468}\u{200D}\u{1F469}", "\r\n"])))]),
+        10 if any => record(vec![("total", Value::Int(1)), ("total", text("two")), ("total", Value::Nil)]),
+        11 if any => record(vec![("bin", Value::Bytes(chance.bytes(size))), ("in", Value::List(vec![Value::Bytes(vec![0])]))]),
+        12 if any => Value::Map(vec![(Value::Bool(true), Value::Nil), (Value::Double(0.5), Value::Nil), (Value::Nil, Value::Int(1))]),
+        13 => nested(if any { chance.pick(&[60, 120, 126, 127, 128, 129, 300]) } else { 60 }),
+        14 => Value::List((0..size as i64).map(|n| record(vec![("n", Value::Int(n)), ("v", changing(chance, any))])).collect()),
+        15 => changing(chance, any),
+        16 => record(vec![("f", Value::Single(odd_single(chance))), ("d", odd_double(chance)), ("total", odd_double(chance))]),
+        _ => record(vec![("a", record(vec![("b", changing(chance, any)), ("c", Value::List(vec![changing(chance, any)]))])), ("a.b", Value::Int(5))]),
+    }
+}
+
+/// One field whose type is another every time.
+fn changing(chance: &mut Chance, any: bool) -> Value {
+    match chance.below(if any { 12 } else { 11 }) {
+        0 => Value::Int(boundary(chance)),
+        1 => Value::Uint(u64::MAX - chance.bits() % 3),
+        2 => odd_double(chance),
+        3 => Value::Bool(chance.percent(50)),
+        4 => Value::Nil,
+        5 => text(chance.pick(&["", "12", "true", "null", "2024-01-01T00:00:00Z", "é"])),
+        6 => Value::List(vec![]),
+        7 => Value::List(vec![Value::Int(1), text("x"), Value::Nil]),
+        8 => Value::Map(vec![]),
+        9 => record(vec![("b", Value::Int(boundary(chance)))]),
+        10 => Value::Single(odd_single(chance)),
+        _ => Value::Bytes(chance.bytes(3)),
+    }
+}
+
+fn boundary(chance: &mut Chance) -> i64 {
+    let bits = chance.pick(&[0, 5, 7, 8, 15, 16, 31, 32, 52, 53, 62]);
+    let near = (1i64 << bits) + chance.between(-1, 2);
+    chance.pick(&[near, -near, i64::MAX, i64::MIN])
+}
+
 fn odd_double(chance: &mut Chance) -> Value {
     Value::Double(chance.pick(&[
         f64::NAN,

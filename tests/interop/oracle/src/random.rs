@@ -64,6 +64,7 @@ impl Plan {
             extensions: chance.pick(&[0, 15, 50]),
             causes: 40,
             odd: if undecodable { chance.pick(&[0, 10, 50]) } else { 0 },
+            names: 0,
         };
         let rounds = 1 + chance.below(5) as u64;
         Self { rounds, setup, mix, compactions, failures: chance.percent(25), undecodable }

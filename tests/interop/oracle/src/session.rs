@@ -26,10 +26,13 @@ pub struct Mix {
     pub extensions: u64,
     pub causes: u64,
     pub odd: u64,
+    /// Entities and scopes whose names are hard to hold.
+    pub names: u64,
 }
 
 impl Mix {
-    pub const RICH: Self = Self { entities: 7, lanes: 0, keys: 15, flags: 10, extensions: 10, causes: 40, odd: 8 };
+    pub const RICH: Self =
+        Self { entities: 7, lanes: 0, keys: 15, flags: 10, extensions: 10, causes: 40, odd: 8, names: 0 };
 }
 
 /// The entity that compactions drop and profiles shred.
