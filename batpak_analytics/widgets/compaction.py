@@ -65,8 +65,8 @@ class CompactionWidget(Frame):
         system: bool = False,
         kind_names: Mapping[int, str] | None = None,
     ) -> None:
-        # First what close() asks for, also after a failure below. One thread: what nobody waits for any more ends before
-        # the next begins, and what has not begun never does.
+        # First what close() asks for, also after a failure below. One thread: what nobody waits for any more ends
+        # before the next begins, and what has not begun never does.
         self._counting: asyncio.Task[None] | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="batpak-count")
         self._reader, self._names = reader_or_store, dict(kind_names or {})
