@@ -12,13 +12,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.browser.driving import make_room, open_and_run
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
@@ -99,6 +101,20 @@ def page(artifacts: Path) -> Iterator[Any]:
             yield browser.new_page(viewport={"width": 1360, "height": 800})
         finally:
             browser.close()
+
+
+@pytest.fixture
+def run_notebook(page: Any, lab: str) -> Callable[..., Any]:
+    """Runs a notebook of the directory, and gives the page, with room of this height and its scripts' `errors`."""
+
+    def run(notebook: str, height: int = 1100) -> Any:
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        open_and_run(page, lab, notebook)
+        make_room(page, height=height)
+        return page
+
+    return run
 
 
 def _without_outputs(notebook: dict[str, Any]) -> dict[str, Any]:
