@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from batpak_analytics.data import demo_store
 from batpak_analytics.errors import PerformanceWarning
@@ -17,6 +18,10 @@ from batpak_analytics.errors import PerformanceWarning
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", PerformanceWarning)
     from batpak_analytics import kernels
+
+# Hypothesis without a stopwatch: a busy machine is not a broken format.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 REAL_SYNC = os.fsync
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
