@@ -17,7 +17,7 @@ demo: setup  ## read the bundled store
 	$(BIN)/batpak demo
 
 test: setup  ## the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 lint: setup  ## style and types
 	$(BIN)/ruff check .

@@ -11,7 +11,9 @@ import pytest
 
 import batpak_analytics as bp
 from batpak_analytics.cli import main
+from batpak_analytics.cli.arguments import compaction
 from batpak_analytics.cli.keeping import rule_of
+from batpak_analytics.compaction import plan
 from batpak_analytics.compaction.rules import rule_text
 from tests.conftest import FIXTURES
 
@@ -152,3 +154,7 @@ def test_saved_plan_and_a_new_rule_do_not_go_together(
     run(capsys, store, "--save", tmp_path / "plan.json")
     assert main(["compact", str(store), "--plan", str(tmp_path / "plan.json"), "--keep", "last=1"]) == 2
     assert "--plan has its rule in it" in capsys.readouterr().err
+
+
+def test_strategies_are_those_of_the_plan() -> None:
+    assert compaction.STRATEGIES == plan.STRATEGIES

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from batpak_analytics.cli import main
-from batpak_analytics.cli.command import LEVELS
 from batpak_analytics.proof import rules
 from tests.conftest import FIXTURES
 from tests.proof.attacks import Victim, hashed
@@ -109,5 +108,8 @@ def test_a_chain_is_shown_in_order_with_its_verdict(store: Path, capsys: pytest.
     assert "no events" in run(capsys, "chain", store, "nobody")[1]
 
 
-def test_levels_are_those_of_the_rules() -> None:
-    assert LEVELS == rules.LEVELS
+@pytest.mark.parametrize("command", ["verify", "checkpoint"])
+def test_levels_are_those_of_the_rules(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert "{" + ",".join(rules.LEVELS) + "}" in capsys.readouterr().out

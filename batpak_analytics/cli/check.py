@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 import batpak_analytics as bp
 from batpak_analytics.cli import tables
-from batpak_analytics.cli.command import FINDINGS, OK, one_line
+from batpak_analytics.cli.outcome import FINDINGS, OK, one_line
 from batpak_analytics.model import Finding
 
 MEANING = "what it means, and what to do"

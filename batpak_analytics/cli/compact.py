@@ -10,8 +10,8 @@ from rich.console import Console
 
 import batpak_analytics as bp
 from batpak_analytics.cli import tables
-from batpak_analytics.cli.command import FINDINGS, OK, one_line
 from batpak_analytics.cli.keeping import rule_of
+from batpak_analytics.cli.outcome import FINDINGS, OK, one_line
 from batpak_analytics.compaction.plan import CompactionPlan
 from batpak_analytics.proof.note import outside
 

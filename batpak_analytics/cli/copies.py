@@ -12,7 +12,7 @@ from tqdm import tqdm
 import batpak_analytics as bp
 from batpak_analytics.cli import tables
 from batpak_analytics.cli.check import move
-from batpak_analytics.cli.command import OK
+from batpak_analytics.cli.outcome import OK
 from batpak_analytics.evidence.canonical import Case
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 import batpak_analytics as bp
 from batpak_analytics.cli import tables
 from batpak_analytics.cli.check import MEANING, move
-from batpak_analytics.cli.command import FINDINGS, OK, one_line
+from batpak_analytics.cli.outcome import FINDINGS, OK, one_line
 from batpak_analytics.proof.note import outside
 from batpak_analytics.proof.report import VerifyReport
 

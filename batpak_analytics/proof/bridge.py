@@ -8,21 +8,18 @@ files. So a bridge counts only with its signature checked.
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from batpak_analytics.errors import AnchorError
 from batpak_analytics.format.layout import HASH_SIZE
-from batpak_analytics.proof.note import Checkpoint, Note, Signature, from_base64, head, parse_note, read_text
+from batpak_analytics.proof.note import Checkpoint, Note, Noted, Signature, from_base64, head, parse_note, to_base64
 
 BRIDGE_RULE = "batpak-bridge/1 blake3"
 
 
 @dataclass(frozen=True, slots=True)
-class Bridge:
+class Bridge(Noted):
     """From one state of a store to another, by the compaction plan with this hash."""
 
     origin: str
@@ -44,24 +41,15 @@ class Bridge:
         lines = [
             self.origin,
             BRIDGE_RULE,
-            f"old {self.old[0]} {_encoded(self.old[1])}",
-            f"plan {_encoded(self.plan)}",
-            f"new {self.new[0]} {_encoded(self.new[1])}",
+            f"old {self.old[0]} {to_base64(self.old[1])}",
+            f"plan {to_base64(self.plan)}",
+            f"new {self.new[0]} {to_base64(self.new[1])}",
         ]
         return Note("\n".join(lines) + "\n", self.signatures)
 
     def signed(self, key: Any) -> Bridge:
         """The bridge with a signature of the private `key`, under the origin as its name."""
         return Bridge(self.origin, self.old, self.plan, self.new, self.note.signed(self.origin, key).signatures)
-
-    def __str__(self) -> str:
-        return str(self.note)
-
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Write the text form to a file; returns its path."""
-        target = Path(path)
-        target.write_text(str(self), encoding="utf-8", newline="\n")
-        return target
 
     @classmethod
     def parse(cls, text: str) -> Bridge:
@@ -76,12 +64,3 @@ class Bridge:
         if len(plan) != HASH_SIZE:
             raise AnchorError("The plan of the bridge is no hash. Give the file as it was written.")
         return cls(lines[0], head(*words[0][1:]), plan, head(*words[2][1:]), note.signatures)
-
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> Bridge:
-        """Read one from a file."""
-        return cls.parse(read_text(path))
-
-
-def _encoded(value: bytes) -> str:
-    return base64.b64encode(value).decode()

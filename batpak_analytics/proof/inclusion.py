@@ -7,7 +7,6 @@ the hash is: BLAKE3.
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -18,7 +17,7 @@ from batpak_analytics.format.event import decode_event
 from batpak_analytics.format.layout import HASH_SIZE
 from batpak_analytics.model import Event
 from batpak_analytics.proof.merkle import leaf_hash, root_from_path
-from batpak_analytics.proof.note import Checkpoint, from_base64
+from batpak_analytics.proof.note import Checkpoint, from_base64, to_base64, write_text
 
 FIRST_LINE = "batpak-analytics/proof@v1"
 
@@ -33,14 +32,12 @@ class InclusionProof:
     checkpoint: Checkpoint
 
     def __str__(self) -> str:
-        lines = [FIRST_LINE, f"extra {_encoded(self.body)}", f"index {self.index}", *map(_encoded, self.path)]
+        lines = [FIRST_LINE, f"extra {to_base64(self.body)}", f"index {self.index}", *map(to_base64, self.path)]
         return "\n".join(lines) + f"\n\n{self.checkpoint}"
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the text form to a file; returns its path."""
-        target = Path(path)
-        target.write_text(str(self), encoding="utf-8", newline="\n")
-        return target
+        return write_text(path, str(self))
 
     @classmethod
     def parse(cls, text: str) -> InclusionProof:
@@ -107,7 +104,3 @@ def verify_inclusion(proof: str | PathLike[str] | InclusionProof, *, public_key:
     except FormatError as error:
         raise AnchorError(f"What the proof proves is no event: {error.reason}. Report how it was made.") from error
     return Included(event, proof.index, checkpoint, signer)
-
-
-def _encoded(value: bytes) -> str:
-    return base64.b64encode(value).decode()

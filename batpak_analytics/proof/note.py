@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from batpak_analytics.errors import AnchorError
 from batpak_analytics.format.layout import HASH_SIZE, U64_MAX
@@ -43,9 +44,7 @@ class Note:
     signatures: tuple[Signature, ...] = ()
 
     def __str__(self) -> str:
-        lines = [
-            f"{DASH}{one.name} {base64.b64encode(one.key_id + one.signature).decode()}\n" for one in self.signatures
-        ]
+        lines = [f"{DASH}{one.name} {to_base64(one.key_id + one.signature)}\n" for one in self.signatures]
         return f"{self.text}\n{''.join(lines)}"
 
     def signed(self, name: str, key: Any) -> Note:
@@ -95,6 +94,11 @@ def _signature(line: str) -> Signature:
     return Signature(name, raw[:KEY_ID_SIZE], raw[KEY_ID_SIZE:])
 
 
+def to_base64(value: bytes) -> str:
+    """Bytes as they stand in a note."""
+    return base64.b64encode(value).decode()
+
+
 def from_base64(text: str) -> bytes:
     """Strictly decoded base64; empty where it is none."""
     try:
@@ -112,8 +116,36 @@ def head(size: str, root: str) -> tuple[int, bytes]:
     return number, found
 
 
+class Noted(ABC):
+    """What has a note for its text form, and is kept in a file of that text."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def note(self) -> Note:
+        """It as a note."""
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, text: str) -> Self:
+        """One from its text form; `AnchorError` where it is none."""
+
+    def __str__(self) -> str:
+        return str(self.note)
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the text form to a file; returns its path."""
+        return write_text(path, str(self))
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Read one from a file."""
+        return cls.parse(read_text(path))
+
+
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Noted):
     """The state of a store at one moment: `root` is that of the Merkle tree over its first `size` committed events.
 
     Keep it away from the store: whoever can rewrite both proves nothing.
@@ -127,21 +159,11 @@ class Checkpoint:
     @property
     def note(self) -> Note:
         """The checkpoint as a note."""
-        root = base64.b64encode(self.root).decode()
-        return Note(f"{self.origin}\n{self.size}\n{root}\n{LEAF_RULE}\n", self.signatures)
+        return Note(f"{self.origin}\n{self.size}\n{to_base64(self.root)}\n{LEAF_RULE}\n", self.signatures)
 
     def signed(self, key: Any) -> Checkpoint:
         """The checkpoint with a signature of the private `key`, under the origin as its name."""
         return Checkpoint(self.origin, self.size, self.root, self.note.signed(self.origin, key).signatures)
-
-    def __str__(self) -> str:
-        return str(self.note)
-
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Write the text form to a file; returns its path."""
-        target = Path(path)
-        target.write_text(str(self), encoding="utf-8", newline="\n")
-        return target
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint:
@@ -154,10 +176,12 @@ class Checkpoint:
             raise AnchorError(f"The checkpoint's leaves are {lines[3][:60]!r}, and this package knows {LEAF_RULE!r}.")
         return cls(lines[0], *head(lines[1], lines[2]), note.signatures)
 
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> Checkpoint:
-        """Read one from a file."""
-        return cls.parse(read_text(path))
+
+def write_text(path: str | PathLike[str], text: str) -> Path:
+    """Write a small text file in UTF-8, its lines ended as they stand; returns its path."""
+    target = Path(path)
+    target.write_text(text, encoding="utf-8", newline="\n")
+    return target
 
 
 def read_text(path: str | PathLike[str]) -> str:

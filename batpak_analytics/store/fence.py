@@ -11,8 +11,8 @@ from batpak_analytics.format.sidecars.visibility import HiddenRanges, Range, nor
 from batpak_analytics.model import Receipt
 
 if TYPE_CHECKING:
+    from batpak_analytics.store.appending import Appending
     from batpak_analytics.store.items import BatchItem
-    from batpak_analytics.store.store import Store
 
 
 class Fence:
@@ -23,7 +23,7 @@ class Fence:
     them, and a process that dies leaves them in the store, as batpak does.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Appending) -> None:
         self._store = store
         self.written: list[Range] = []
         """(sequence, lane) of each event."""

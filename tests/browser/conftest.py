@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser.driving import make_room, open_and_run
 from tests.browser.serving import browser_page, jupyterlab, missing_programs, voila_server
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -65,6 +66,20 @@ def page() -> Iterator[Any]:
     need_a_browser()
     with browser_page() as opened:
         yield opened
+
+
+@pytest.fixture
+def run_notebook(page: Any, lab: str) -> Callable[..., Any]:
+    """Runs a notebook of the directory, and gives the page, with room of this height and its scripts' `errors`."""
+
+    def run(notebook: str, height: int = 1100) -> Any:
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        open_and_run(page, lab, notebook)
+        make_room(page, height=height)
+        return page
+
+    return run
 
 
 def _without_outputs(notebook: dict[str, Any]) -> dict[str, Any]:

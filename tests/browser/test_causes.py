@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,9 @@ def notebook(notebooks: Path) -> str:
 
 
 @pytest.fixture
-def shown(page: Any, lab: str, notebook: str) -> Any:
-    """The page with the widget, and its errors."""
-    page.errors = []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    open_and_run(page, lab, notebook)
-    make_room(page)
+def shown(run_notebook: Callable[..., Any], notebook: str) -> Any:
+    """The page with the widget."""
+    page = run_notebook(notebook)
     page.get_by_role("img", name="Picked warehouse:north").wait_for(timeout=SHORT)
     return page
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,9 @@ def notebook(notebooks: Path) -> str:
 
 
 @pytest.fixture
-def shown(page: Any, lab: str, notebook: str) -> Any:
-    """The page with both widgets, and its errors."""
-    page.errors = []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    open_and_run(page, lab, notebook)
-    make_room(page, height=2400)
+def shown(run_notebook: Callable[..., Any], notebook: str) -> Any:
+    """The page with both widgets."""
+    page = run_notebook(notebook, height=2400)
     page.get_by_text("…00000003").first.wait_for(timeout=SHORT)
     return page
 

@@ -17,7 +17,7 @@ from batpak_analytics.format.frame import read_frame
 from batpak_analytics.format.layout import KIND_CLOSE_COMPLETED, KIND_OPEN_COMPLETED
 from batpak_analytics.format.sidecars import idempotency
 from batpak_analytics.model import Event
-from batpak_analytics.store import store as store_module
+from batpak_analytics.store import lifecycle
 from batpak_analytics.store.items import Draft
 from tests.interop.oracle import Oracle, copy_store
 
@@ -114,13 +114,13 @@ def test_two_sessions_write_the_same_files(
         oracle.run("replay", theirs, "--script", file)
     own = iter(lifecycle_events(theirs))
 
-    def lifecycle(kind: int, payload: bytes) -> Draft:
+    def as_theirs(kind: int, payload: bytes) -> Draft:
         event = next(own)
         assert event.kind == kind
-        return make_lifecycle(kind, event.payload)._replace(key=event.event_id, size_bytes=len(payload))
+        return make_event(kind, event.payload)._replace(key=event.event_id, size_bytes=len(payload))
 
-    make_lifecycle = store_module._lifecycle
-    monkeypatch.setattr(store_module, "_lifecycle", lifecycle)
+    make_event = lifecycle._event
+    monkeypatch.setattr(lifecycle, "_event", as_theirs)
     for script in scripts:
         replay(ours, script)
     names = sorted(file.name for file in theirs.glob("*.fbat"))

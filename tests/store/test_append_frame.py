@@ -54,7 +54,7 @@ def small() -> pa.Table:
 # -- the same bytes as append_batch ----------------------------------------------------------------------------
 def test_bytes_are_those_of_append_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batpak_analytics.store.writer.IdSource", Counting)
-    monkeypatch.setattr("batpak_analytics.store.store.opened_payload", lambda state, elapsed: b"\x80")
+    monkeypatch.setattr("batpak_analytics.store.lifecycle.opened_payload", lambda state, elapsed: b"\x80")
     config = bp.StoreConfig(clock=lambda: 1_700_000_000_123_456)
     table = small()
     cause = bytes(range(16))
