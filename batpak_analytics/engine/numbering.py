@@ -117,8 +117,13 @@ class Numbering:
         found: tuple[Numbers, Numbers] = self._once("numbers", self._find_numbers)
         return found
 
+    @property
+    def _image(self) -> IndexImage | None:
+        image: IndexImage | None = self._once("image", lambda: self._load_image(self._problems))
+        return image
+
     def _find_numbers(self) -> tuple[Numbers, Numbers]:
-        image = self._load_image(self._problems)
+        image = self._image
         recorded = assign_sequences(self._scans, image)
         if not may_swallow(self._scans) and not given_again(recorded[0]):
             return recorded, recorded
@@ -180,13 +185,23 @@ class Numbering:
         unique = self._ids_differ()
         if unique and not self._hidden.ranges:
             return None
-        numbers = self._both[0] if self._hidden.ranges else ([], [])
-        found = hidden_rows(self._scans, *numbers, self._hidden, self._problems)
-        if self._hidden.ranges and self.is_recounted:
-            report_given_twice(self._scans, numbers[0], found, self._problems)
+        if self._hidden.ranges:
+            numbers, sources = self._both[0]
+            found = hidden_rows(self._scans, numbers, sources, self._counted_anew, self._hidden, self._problems)
+            if self.is_recounted:
+                report_given_twice(self._scans, numbers, found, self._problems)
+        else:
+            found = [np.zeros(scan.count, bool) for scan in self._scans]
         if not unique:
             drop_duplicates(self._scans, lambda: self._numbers[0], found, self._problems)
         return found
+
+    @property
+    def _counted_anew(self) -> list[Any]:
+        """What the reference, opening the store now, takes for the numbers: those of its next sessions follow."""
+        anew = recount(self._scans, self._image)
+        numbers: list[Any] = self._both[0][0] if anew is None else assign_sequences(self._scans, self._image, anew)[0]
+        return numbers
 
     def _ids_differ(self) -> bool:
         """Whether no two events share an id, as far as their order shows it; False asks for a closer look."""

@@ -2,7 +2,8 @@
 
 Hidden ranges are half-open ranges of global sequence (sidecars spec 8) and carry no event ids. Where a row's number was
 counted rather than recorded, and frames before it may be missing or a compaction renumbered, the true number lies in an
-interval. A row whose interval meets a hidden range is hidden and reported: to show what was taken back is worse.
+interval; or it is the one at which 0.9.0 arrives, which counts some segments anew whatever their footers say. A row
+that may have had a hidden number is hidden and reported: to show what was taken back is worse.
 """
 
 from __future__ import annotations
@@ -58,12 +59,11 @@ def hidden_rows(
     scans: list[AnyScan],
     sequences: list[Any],
     sources: list[Any],
+    anew: list[Any],
     hidden: HiddenRanges,
     problems: Problems,
 ) -> list[Any]:
-    """One bool array per segment: True where the row is hidden, or may be."""
-    if not hidden.ranges:
-        return [np.zeros(scan.count, bool) for scan in scans]
+    """One bool array per segment: True where the row is hidden, or may be; `anew` is what the reference would count."""
     _report_compacted(scans, problems)
     low = [sequence.astype(np.int64) for sequence in sequences]
     high = [sequence.copy() for sequence in low]
@@ -72,9 +72,10 @@ def hidden_rows(
             low[index][rows] += min(run.slack, 0)
             high[index][rows] += max(run.slack, 0)
     masks = []
-    for scan, sequence, least, most in zip(scans, sequences, low, high, strict=True):
-        mask = _meets(least, most, hidden.ranges)
-        unsure = mask & (least != most)
+    for scan, sequence, source, other, least, most in zip(scans, sequences, sources, anew, low, high, strict=True):
+        moved = (source == SYNTHESISED) & (other != sequence)
+        mask = _meets(least, most, hidden.ranges) | (moved & _meets(other, other, hidden.ranges))
+        unsure = mask & (moved | (least != most))
         if unsure.any():
             first = int(np.flatnonzero(unsure)[0])
             listed, offset = scan.place(first)
@@ -129,8 +130,6 @@ def _report_compacted(scans: list[AnyScan], problems: Problems) -> None:
 
 def _meets(low: Any, high: Any, ranges: tuple[tuple[int, int], ...]) -> Any:
     """True where the closed interval [low, high] meets one of the half-open ranges."""
-    if not ranges:
-        return np.zeros(len(low), bool)
     starts = np.array([start for start, _ in ranges], np.uint64)
     ends = np.array([end for _, end in ranges], np.uint64)
     last = np.searchsorted(starts, np.maximum(high, 0).astype(np.uint64), side="right")

@@ -28,7 +28,7 @@ def test_threads_that_ask_for_different_things_do_not_wait_for_each_other_foreve
     calls: list[int] = []
 
     def slow(*given: Any) -> Any:
-        calls.append(1)
+        calls.append(len(given))
         time.sleep(0.02)
         return real(*given)
 
@@ -43,4 +43,4 @@ def test_threads_that_ask_for_different_things_do_not_wait_for_each_other_foreve
     for thread in threads:
         thread.join(timeout=60)
     assert not any(thread.is_alive() for thread in threads)
-    assert len(calls) == 1
+    assert calls in ([2], [2, 3])  # each sort of numbers once

@@ -170,6 +170,19 @@ def test_where_a_hidden_number_was_given_twice_both_are_hidden_and_told(tmp_path
     ]
 
 
+def test_what_was_hidden_in_a_session_that_counted_anew_is_not_shown(tmp_path: Path) -> None:
+    """The third session, whose numbers are on no disk, began behind event 15, which 0.9.0 had counted to be 15."""
+    batch = [begin(12, 2, at_us=BATCH_US + 9), *items(2, 2), commit(12, at_us=BATCH_US + 10)]
+    gap = Segment(1, [*events(0, 2), *batch], first_sequence=10)
+    path = write_store(
+        tmp_path, [gap, Segment(2, events(4, 12), footer=False), Segment(3, events(16, 3), footer=False)]
+    )
+    hide(path, (17, 18))  # the third session's event 17, or the second's 7
+    view = open_reader(path).view
+    assert numbers(view) == [n for n in range(19) if n not in (7, 17)]
+    assert {one.rule for one in view.findings if one.severity == "warning"} == {"hidden-ambiguous"}
+
+
 @pytest.mark.parametrize("hidden", [(), ((3, 5),)])
 def test_opening_for_writing_brings_them_back_and_reveals_nothing(tmp_path: Path, hidden: Any) -> None:
     path = write_store(tmp_path, three_sessions())

@@ -270,7 +270,7 @@ class Hunt:
                 self.old[name] = (path / name).read_bytes()
 
     def check_copy(self, path: Path) -> None:
-        """A copy is a store: read by both, and continued by one of them."""
+        """A copy is a store, in which both read the same."""
         self.compared(path)
         self.told["copies"] += 1
 
