@@ -36,6 +36,8 @@ LIMITS = (
     Limit("verify", "reference-verify", 1 / 4, "the reference's `verify_chain`"),
     Limit("first-where", "bare-loop", 2.5, "the bare loop"),
     Limit("trace", "bare-loop", 2.5, "the bare loop"),
+    Limit("first-where-whole", "bare-loop", 2.5, "the bare loop"),
+    Limit("trace-whole", "bare-loop", 2.5, "the bare loop"),
     Limit("vectorised", "bare-total", 1 / 10, "the bare loop of it"),
     Limit("state-at", "fold", 1 / 100, "the fold"),
     Limit("entity-replay", "reference-project", 1, "the reference"),
