@@ -17,6 +17,8 @@ KERNELS = Path("batpak_analytics", "kernels")
 REQUIRED = os.environ.get("BATPAK_REQUIRE_KERNELS") == "1"
 UNWANTED = os.environ.get("BATPAK_NO_KERNELS") == "1"
 CHECKED = os.environ.get("BATPAK_KERNELS_CHECKED", "")
+SHARED = "batpak_analytics.kernels._shared"
+"""What Cython puts into every module that uses memoryviews: compiled once for all of them."""
 PROCESSORS = os.cpu_count() or 1
 DIRECTIVES = {
     "language_level": 3,
@@ -51,8 +53,13 @@ def kernel_extensions() -> list[Extension]:
         for source in sorted(KERNELS.glob("*.py"))
         if source.stem != "__init__"
     ]
+    wanted.append(Extension(SHARED, [], extra_compile_args=flags + asan, extra_link_args=asan))
     made: list[Extension] = cythonize(
-        wanted, build_dir="build/cython", compiler_directives=DIRECTIVES, nthreads=PROCESSORS
+        wanted,
+        build_dir="build/cython",
+        compiler_directives=DIRECTIVES,
+        nthreads=PROCESSORS,
+        shared_utility_qualified_name=SHARED,
     )
     for extension in made:
         # cythonize() drops the flag when it is set on what goes in.
