@@ -47,9 +47,10 @@ def make_room(page: Any, width: int = 1360, height: int = 1100) -> None:
 
 
 def use_theme(page: Any, name: str) -> None:
-    """JupyterLab's theme of this name."""
+    """JupyterLab's theme of this name, with nothing left of the picture that it shows meanwhile."""
     page.evaluate("name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name)
     page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name, timeout=WAIT_MS)
+    page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=WAIT_MS)
 
 
 def unnamed_controls(page: Any, within: str = ".bpk") -> list[str]:
