@@ -161,20 +161,23 @@ def give_back(value):
 
 
 @cython.cfunc
-def _spare_of(shape: _Shape) -> dict:
-    """A map that nobody holds, if there is one with the same keys in the same order; its values are to be replaced."""
+def _begun(shape: _Shape) -> dict:
+    """A map to be filled: one that nobody holds, with as many keys, or a new one."""
     global _spare
     made: dict = _spare
-    key: cython.pointer[PyObject] = cython.NULL
-    at: index = 0
-    k: index
     if made is None or len(made) != shape.count:
-        return None
+        return PyDict_Copy(shape.empty)
     _spare = None
-    for k in range(shape.count):
-        PyDict_Next(made, cython.address(at), cython.address(key), cython.NULL)
-        if key != cython.cast(cython.pointer[PyObject], shape.keys[k]):
-            return None
+    return made
+
+
+@cython.cfunc
+def _begun_anew(shape: _Shape, other: dict, done: index) -> dict:
+    """A new map with the first values of another, whose keys its last holder changed."""
+    made: dict = PyDict_Copy(shape.empty)
+    k: index
+    for k in range(done):
+        PyDict_SetItem(made, shape.keys[k], other[shape.keys[k]])
     return made
 
 
@@ -185,6 +188,9 @@ def _map(place: cython.pointer[Place], pairs: index, levels: cython.int) -> obje
     known: bytes
     shape: _Shape
     made: dict
+    at: index = 0
+    name: cython.pointer[PyObject] = cython.NULL
+    old: cython.pointer[PyObject] = cython.NULL
     if pairs == 0:
         return {}
     slot = _slot(place, pairs)
@@ -193,9 +199,7 @@ def _map(place: cython.pointer[Place], pairs: index, levels: cython.int) -> obje
     shape = cython.cast(_Shape, _shapes[slot])
     if shape.count != pairs:
         return _new_map(place, pairs, levels, slot, {}, 0)
-    made = _spare_of(shape)
-    if made is None:
-        made = PyDict_Copy(shape.empty)
+    made = _begun(shape)
     for k in range(pairs):
         known = cython.cast(bytes, shape.stored[k])
         if len(known) > place.end - place.at or not are_same(
@@ -206,7 +210,14 @@ def _map(place: cython.pointer[Place], pairs: index, levels: cython.int) -> obje
         value = _value(place, levels)
         if place.odd:
             return None
-        PyDict_SetItem(made, shape.keys[k], value)
+        PyDict_Next(made, cython.address(at), cython.address(name), cython.address(old))
+        if name != cython.cast(cython.pointer[PyObject], shape.keys[k]):
+            made = _begun_anew(shape, made, k)
+            at = 0
+            for _ in range(k + 1):
+                PyDict_Next(made, cython.address(at), cython.address(name), cython.address(old))
+        if old != cython.cast(cython.pointer[PyObject], value):
+            PyDict_SetItem(made, shape.keys[k], value)
     return made
 
 

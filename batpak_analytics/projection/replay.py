@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Question = Callable[[Any], Any]
-VALUES_AT_ONCE = 256
+VALUES_AT_ONCE = 1024
 """Values of a trace that wait to become an array: so few stay in the processor's cache."""
 
 
