@@ -121,7 +121,7 @@ def numbers(values: list[Any], kind: Any = None) -> Any:
         return None
     made = np.empty(len(values), kind)
     try:
-        struct.pack_into(f"{len(values)}{PACKED[kind]}", made, 0, *values)  # in a third of NumPy's time
+        struct.pack_into(f"{len(values)}{PACKED[kind]}", made.data, 0, *values)  # in a third of NumPy's time
     except struct.error:  # an integer that 64 bits do not hold
         return None
     return made
