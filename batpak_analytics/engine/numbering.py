@@ -17,7 +17,7 @@ import numpy as np
 from batpak_analytics import kernels
 from batpak_analytics.engine.duplicates import drop_duplicates
 from batpak_analytics.engine.problems import Problems
-from batpak_analytics.engine.recount import may_swallow, recount, report_swallowed
+from batpak_analytics.engine.recount import Recount, may_swallow, recount, report_swallowed
 from batpak_analytics.engine.sequences import (
     SYNTHESISED,
     Numbers,
@@ -122,12 +122,18 @@ class Numbering:
         image: IndexImage | None = self._once("image", lambda: self._load_image(self._problems))
         return image
 
+    @property
+    def _recount(self) -> Recount | None:
+        """What the reference, opening the store now, would count anew."""
+        found: Recount | None = self._once("recount", lambda: recount(self._scans, self._image))
+        return found
+
     def _find_numbers(self) -> tuple[Numbers, Numbers]:
         image = self._image
         recorded = assign_sequences(self._scans, image)
         if not may_swallow(self._scans) and not given_again(recorded[0]):
             return recorded, recorded
-        found = recount(self._scans, image)
+        found = self._recount
         if found is None or not in_file_order(assign_sequences(self._scans, image, found)[0]):
             return recorded, recorded
         numbers = assign_sequences(self._scans, image, found.only_swallowed)
@@ -198,8 +204,8 @@ class Numbering:
 
     @property
     def _counted_anew(self) -> list[Any]:
-        """What the reference, opening the store now, takes for the numbers: those of its next sessions follow."""
-        anew = recount(self._scans, self._image)
+        """The numbers to which that comes: those of the reference's next sessions follow."""
+        anew = self._recount
         numbers: list[Any] = self._both[0][0] if anew is None else assign_sequences(self._scans, self._image, anew)[0]
         return numbers
 
