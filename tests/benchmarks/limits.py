@@ -17,6 +17,9 @@ class Limit:
     most: float
     of: str
 
+    def __str__(self) -> str:
+        return f"≤ {_ratio(self.most)} {self.of}"
+
 
 LIMITS = (
     Limit("scan", "reference", 1 / 30, "the reference"),
@@ -73,8 +76,7 @@ def verdicts(name: str, seconds: Mapping[str, float]) -> tuple[Verdict, ...]:
     for limit in LIMITS:
         if limit.name == name and limit.base in seconds:
             ratio = seconds[name] / seconds[limit.base]
-            words = f"≤ {_ratio(limit.most)} {limit.of}"
-            found.append(Verdict(words, f"{_ratio(ratio)} {limit.of}", ratio <= limit.most))
+            found.append(Verdict(str(limit), f"{_ratio(ratio)} {limit.of}", ratio <= limit.most))
     if name in PAINTS:
         most, taken = PAINTS[name], seconds[name]
         found.append(Verdict(f"≤ {most * 1000:.0f} ms", f"{taken * 1000:.0f} ms", taken <= most))

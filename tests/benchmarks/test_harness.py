@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from batpak_analytics import kernels
-from tests.benchmarks.__main__ import CASES, main
+from tests.benchmarks.__main__ import main
 from tests.benchmarks.limits import LIMITS, Limit, verdicts
 from tests.benchmarks.report import HEADINGS, LIMIT_HEADINGS
 from tests.interop.oracle import Oracle, OracleUnavailable, interop_required
@@ -40,23 +42,10 @@ def test_a_run_fills_every_line_of_the_table(page: str) -> None:
 
 @pytest.mark.interop
 def test_every_limit_stands_beside_what_was_measured(page: str) -> None:
-    for words in ("≤ 1/30 of the reference", "≤ 4x the pass", "≤ 1x the pass", "≤ 5x the scan", "≤ 1/10 of the pass"):
-        assert words in page
-    assert "≤ 3x one segment" in page
-    assert page.count("≤ 1/8 of the reference") == 3 * 2
+    """A limit on a case that no subject measures would stand nowhere."""
+    judged = Counter(words for cell in page.replace(" | ", "; ").split("; ") if (words := cell.strip()).startswith("≤"))
+    assert judged >= Counter(map(str, LIMITS))
     assert page.count("< 150 MB") == 2
-
-
-def test_limits_name_cases_that_exist() -> None:
-    named = {name for limit in LIMITS for name in (limit.name, limit.base)}
-    writing = {"append", "append_batch", "append_frame", "reference-append", "reference-append_batch"}
-    writing |= {"store-open", "reference-open", "get", "store-get", "reference-get"}
-    graph = {"causes", "causal-nodes", "reference-read-only"}
-    proving = {"chains", "verify", "reference-read-only-open", "reference-verify"}
-    planning = {"plan-scan", "plan-retention", "plan-again", "plan-estimate-again"}
-    replays = {"first-where", "trace", "bare-loop", "vectorised", "bare-total", "state-at", "fold"}
-    replays |= {"entity-replay", "reference-project"}
-    assert named <= {*CASES, "one-segment", "many-segments", *writing, *graph, *proving, *planning, *replays}
 
 
 def test_a_limit_is_judged_by_the_ratio_and_left_out_without_its_base() -> None:
