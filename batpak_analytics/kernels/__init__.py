@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from batpak_analytics.errors import PerformanceWarning
 from batpak_analytics.format.blake3 import hash_spans
+from batpak_analytics.format.collected import Collected
 from batpak_analytics.format.event_rows import EventColumns, EventRow
 from batpak_analytics.format.framing import put_frame, put_frames
 from batpak_analytics.format.gather import Form, Job, Part, gather_rows, used_strings
@@ -66,6 +67,7 @@ __all__ = [
     "ROOT_MAP",
     "ROOT_VALUE",
     "SKIPPED",
+    "Collected",
     "ColumnStats",
     "EventColumns",
     "EventRow",
@@ -131,6 +133,7 @@ _KERNELS: Final = {
     "framing": ("put_frame", "put_frames"),
     "values": (),
     "event_rows": ("EventColumns", "EventRow"),
+    "collected": ("Collected",),
     "fields": ("locate_fields",),
     "columns": (
         "column_stats",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 import cython
+from cython.cimports.batpak_analytics.kernels.members import PyMemberDef, add_member
 from cython.cimports.batpak_analytics.kernels.values import Place, give_back, root_fields, root_value
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.cpython.object import PyObject
@@ -56,6 +57,8 @@ class EventColumns:
     fields = cython.declare(object, visibility="readonly")
     _fields: list
     _names: list
+    _entities: tuple  # the names, for events to point to: a list may change
+    _scopes: tuple
     __weakref__: object
     _count: index
     _sequence: cython.const[cython.ulonglong][::1]
@@ -86,6 +89,7 @@ class EventColumns:
         self.lane, self.depth, self.clock, self.payload_version = lane, depth, clock, payload_version
         self.data, self.bounds, self.trouble, self.typed = data, bounds, trouble, typed
         self.refuse, self.whole, self.fields = refuse, whole, fields
+        self._entities, self._scopes = tuple(entities), tuple(scopes)
         self._names = [] if fields is None else [sys.intern(name) for name in fields]
         self._fields = [name.encode() for name in self._names]
         self._sequence, self._kind, self._trouble, self._caused = sequence, kind, trouble, caused
@@ -101,8 +105,8 @@ class EventColumns:
         """What is read without looking later is as long as it has to be."""
         count: index = self._count
         row: index
-        entities: index = len(self.entities)
-        scopes: index = len(self.scopes)
+        entities: index = len(self._entities)
+        scopes: index = len(self._scopes)
         lengths: tuple = (
             self._event_id.shape[0], self._correlation_id.shape[0], self._causation_id.shape[0],
             self._caused.shape[0], self._entity.shape[0], self._scope.shape[0], self._kind.shape[0],
@@ -217,6 +221,14 @@ def _event(columns: EventColumns, row: index) -> EventRow:
     made._columns = columns
     made.row = row
     made._payload = _UNREAD
+    # What is pointed to lives on: tuples do not change, and no kind is taken out.
+    number: index = columns._kind[row]
+    if _kinds[number] is None:
+        _kinds[number] = EventKind(number)
+    entity, scope, kind = columns._entities[columns._entity[row]], columns._scopes[columns._scope[row]], _kinds[number]
+    made._entity = cython.cast(cython.pointer[PyObject], entity)
+    made._scope = cython.cast(cython.pointer[PyObject], scope)
+    made._kind = cython.cast(cython.pointer[PyObject], kind)
     return made
 
 
@@ -231,6 +243,10 @@ class EventRow:
     row = cython.declare(cython.Py_ssize_t, visibility="readonly")
     _columns: EventColumns
     _payload: object
+    # The attributes without an underscore: what the columns or this module hold for longer than this object lives.
+    _entity: cython.pointer[PyObject]
+    _scope: cython.pointer[PyObject]
+    _kind: cython.pointer[PyObject]
 
     def __cinit__(self):
         global _making
@@ -257,25 +273,6 @@ class EventRow:
     def raw(self):
         """The payload as it is stored."""
         return self._columns._raw(self.row)
-
-    @property
-    def entity(self):
-        """What the event is about."""
-        return self._columns.entities[self._columns._entity[self.row]]
-
-    @property
-    def scope(self):
-        """Within what."""
-        return self._columns.scopes[self._columns._scope[self.row]]
-
-    @property
-    def kind(self):
-        """The event kind."""
-        number: index = self._columns._kind[self.row]
-        known = _kinds[number]
-        if known is None:
-            known = _kinds[number] = EventKind(number)
-        return known
 
     @property
     def global_sequence(self):
@@ -372,3 +369,23 @@ class EventRow:
 
     def __reduce__(self):
         return readable.pickled(self._columns, self.row)
+
+
+_members = cython.declare(PyMemberDef[3])
+
+
+@cython.cfunc
+def _add_members():
+    global _making
+    _making = True
+    one: EventRow = EventRow.__new__(EventRow)
+    start: p_chars = cython.cast(p_chars, cython.cast(cython.pointer[PyObject], one))
+    entity: index = cython.cast(p_chars, cython.address(one._entity)) - start
+    scope: index = cython.cast(p_chars, cython.address(one._scope)) - start
+    kind: index = cython.cast(p_chars, cython.address(one._kind)) - start
+    add_member(EventRow, cython.address(_members[0]), b"entity", entity, b"What the event is about.")
+    add_member(EventRow, cython.address(_members[1]), b"scope", scope, b"Within what.")
+    add_member(EventRow, cython.address(_members[2]), b"kind", kind, b"The event kind.")
+
+
+_add_members()

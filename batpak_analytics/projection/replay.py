@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from batpak_analytics import kernels
 from batpak_analytics.errors import ProjectionError
 from batpak_analytics.projection.check import PurityReport, check_purity
 from batpak_analytics.projection.copies import IMMUTABLE, Copier
@@ -17,15 +18,13 @@ from batpak_analytics.projection.protocol import Fold, returned_none
 from batpak_analytics.projection.snapshots import Snapshots
 from batpak_analytics.projection.source import Events, Selected
 from batpak_analytics.projection.steps import LastChange, NextChange, part_keys
-from batpak_analytics.projection.tables import Values, changes_frame, trace_frame
+from batpak_analytics.projection.tables import changes_frame, series_of, trace_frame
 from batpak_analytics.projection.timeline import Timeline
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Question = Callable[[Any], Any]
-VALUES_AT_ONCE = 1024
-"""Values of a trace that wait to become an array: so few stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +97,15 @@ class Replay(Timeline):
         with self._lock:
             state = self._state(first)
             function = _question(function)
-            values = Values()
-            values.add([self._copier.copied(function(state))])
+            values = kernels.Collected(max(last - first, 0) + 1, self._copier.copied)
+            values.append(function(state))
             start = first
             while start < last:
-                end = min(self._snapshots.next_after(start), start + VALUES_AT_ONCE, last)
-                state, *part = self._traced(state, start, end, function)
-                values.add(*part)
+                end = min(self._snapshots.next_after(start), last)
+                state = self._traced(state, start, end, function, values)
                 self._snapshots.keep(end, state)
                 start = end
-        return trace_frame(self._columns, first, values.series())
+        return trace_frame(self._columns, first, series_of(values.values()))
 
     def first_where(self, predicate: Question, *, monotone: bool = False) -> Found | None:
         """Where `predicate(state)` is true for the first time: position, event, the states before and after; or None.
@@ -242,30 +240,22 @@ class Replay(Timeline):
             raise
         return state, None
 
-    def _traced(self, state: Any, start: int, stop: int, function: Question) -> tuple[Any, list[Any], Any]:
-        """The state after a range, what the function gave for each, and the type of all these, if it is one."""
+    def _traced(self, state: Any, start: int, stop: int, function: Question, values: kernels.Collected) -> Any:
+        """The state after a range; what the function gives for each is added to the values."""
         apply, may_be_none = self.fold.apply, self.fold.may_be_none
-        values: list[Any] = []
         event: Any = None
         folded: Any = None
-        kind: Any = MISSING  # of the last value: mostly that of the next one too
-        kinds = 0
         try:
             for event in self._columns.rows(start, stop):
                 state = apply(state, event)
                 if state is None and not may_be_none:
                     raise returned_none(self.fold)
                 folded = event
-                value = function(state)
-                if type(value) is not kind:
-                    kinds += 1
-                    kind = type(value) if type(value) in IMMUTABLE else MISSING
-                    value = self._copier.copied(value)
-                values.append(value)
+                values.append(function(state))
         except Exception as error:
             self._blame(event, folded, error)
             raise
-        return state, values, kind if kinds == 1 else None
+        return state
 
     def _blame(self, event: Any, folded: Any, error: Exception) -> None:
         """Raise `ProjectionError` for an error while a state was made; for one of a question, say where it was."""

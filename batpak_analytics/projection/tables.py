@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-PACKED = {bool: "?", int: "q", float: "d"}
+from batpak_analytics.format.collected import numbers
+
 Series: TypeAlias = "pd.Series[Any]"
 EXACT_IN_FLOAT = 1 << 53
 NO_TIME = np.iinfo(np.int64).min  # NaT
@@ -73,28 +73,6 @@ def changes_frame(columns: Any, rows: Sequence[tuple[int, Any, Any, Any]]) -> pd
     return pd.DataFrame({"position": position, **told, **values})
 
 
-class Values:
-    """Values that come some at a time; where they are numbers of one sort, they are held as such, 8 bytes each."""
-
-    def __init__(self) -> None:
-        self._parts: list[Any] = []
-
-    def add(self, part: list[Any], kind: Any = None) -> None:
-        """The values that follow, and their type, where it is known that they have one."""
-        made = numbers(part, kind)
-        self._parts.append(part if made is None else made)
-
-    def series(self) -> Series:
-        """All of them, as `series_of` makes them."""
-        kinds = {getattr(part, "dtype", None) for part in self._parts}
-        if len(kinds) == 1 and None not in kinds:
-            return pd.Series(np.concatenate(self._parts))
-        whole: list[Any] = []
-        for part in self._parts:
-            whole += part.tolist() if isinstance(part, np.ndarray) else part
-        return series_of(whole)
-
-
 def changed_rows(columns: Any, states: Series, before: Any) -> pd.DataFrame:
     """One row for each event whose state differs from the one at the position `before` it."""
     old, new = states.iloc[before].reset_index(drop=True), states.iloc[1:].reset_index(drop=True)
@@ -111,25 +89,12 @@ def plain_value(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def numbers(values: list[Any], kind: Any = None) -> Any:
-    """Values as an array of bool, int64 or float64, where all are of that very sort; else None."""
-    kinds = set(map(type, values)) if kind is None else {kind}
-    if len(kinds) != 1:
-        return None
-    (kind,) = kinds
-    if kind not in PACKED:
-        return None
-    made = np.empty(len(values), kind)
-    try:
-        struct.pack_into(f"{len(values)}{PACKED[kind]}", made.data, 0, *values)  # in a third of NumPy's time
-    except struct.error:  # an integer that 64 bits do not hold
-        return None
-    return made
+def series_of(values: Any) -> Series:
+    """Values as a Series that keeps each: integers stay integers, and what has no dtype of its own is an object.
 
-
-def series_of(values: list[Any]) -> Series:
-    """Values as a Series that keeps each: integers stay integers, and what has no dtype of its own is an object."""
-    plain = numbers(values)
+    An array, as `Collected` makes one of numbers, is taken as it is.
+    """
+    plain = values if isinstance(values, np.ndarray) else numbers(values)
     if plain is not None:
         return pd.Series(plain)
     kinds = set(map(type, values)) - {type(None)}

@@ -122,6 +122,20 @@ def test_every_attribute_is_that_of_the_readable_twin() -> None:
         assert copy.copy(mine) is mine and copy.deepcopy(mine) == mine
 
 
+def test_what_most_projections_ask_is_read_without_a_call_and_outlives_a_changed_list() -> None:
+    """The names that events point to are those the columns were made with, whatever becomes of the list."""
+    columns = columns_of(kernels.EventColumns, [b"\x01"] * 3, entities=[f"entity {n}" for n in range(3)])
+    events = [columns.row(row) for row in range(3)]
+    columns.entities[:] = ["other"]
+    columns.scopes.clear()
+    assert [event.entity for event in [*events, columns.row(2)]] == ["entity 0", "entity 1", "entity 2", "entity 2"]
+    assert {event.scope for event in events} == {"s"}
+    for name in ("entity", "scope", "kind"):
+        assert inspect.ismemberdescriptor(getattr(kernels.EventRow, name))
+        with pytest.raises(AttributeError):
+            setattr(events[0], name, "other")
+
+
 def test_an_event_keeps_its_payload_and_another_of_the_row_has_its_own() -> None:
     columns = columns_of(kernels.EventColumns, [msgpack.packb({"n": [1]})])
     event = columns.row(0)
