@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from batpak_analytics.engine.filesystem import DescriptorCache
 from batpak_analytics.engine.ids import Place
 from batpak_analytics.engine.queries import Queries
 from batpak_analytics.engine.snapshot import Snapshot
-from batpak_analytics.engine.view import View, build_view, require_directory
+from batpak_analytics.engine.view import View, build_view, given_path, require_directory
 from batpak_analytics.errors import ViewExpiredError
 from batpak_analytics.markup import Html, facts, plural, size_text, titled
 from batpak_analytics.model import Finding
@@ -65,7 +65,7 @@ class Reader(Queries, Views, Copies, States):
     """A store opened for reading. The view it holds never changes until `refresh`; threads may share it."""
 
     def __init__(self, path: str | PathLike[str], *, on_damage: OnDamage = "report") -> None:
-        self._path = Path(fspath(path))
+        self._path = given_path(path)
         require_directory(self._path)
         self._path = self._path.resolve()
         self._on_damage = on_damage

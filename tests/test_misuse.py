@@ -49,6 +49,7 @@ READING: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: UNTYPED.open_reader(DEMO).plan_compaction(projections=bp.Count()), TypeError, "give a list"),
     "a list of kinds to keep": (lambda: UNTYPED.keep.kinds([0x1001]), TypeError, "one by one"),
     "a list of entities to keep": (lambda: UNTYPED.keep.entities(["order"]), TypeError, "one by one"),
+    "a dict for a config": (lambda: UNTYPED.Store.open("a", config={"sync": 1}), TypeError, "give a bp.StoreConfig("),
 }  # fmt: skip
 
 
@@ -58,6 +59,19 @@ def test_a_wrong_call_says_what_to_give(case: str) -> None:
     with pytest.raises(kind) as caught:
         call()
     assert told in str(caught.value)
+
+
+def test_a_tilde_is_the_home_directory_as_in_pandas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with bp.Store.open("~/s") as store:
+        store.append("order:1", "shop", 0x1001, {"total": 1})
+        store.snapshot("~/copy")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "s"]
+    assert len(bp.read_batpak("~/s")) == len(bp.read_batpak(Path("~/copy"))) == 1
+    with pytest.raises(bp.StoreNotFoundError, match="~nobody-of-this-name/s does not exist"):
+        bp.read_batpak("~nobody-of-this-name/s")
 
 
 @pytest.mark.parametrize("words", ["and", "or", "not"])

@@ -6,6 +6,7 @@ cannot slip other bytes under it.
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from collections.abc import Iterator
@@ -214,6 +215,11 @@ def build_view(
     stretches = tuple(_stretch(scan, highest, numbering, position) for position, scan in enumerate(found))
     met = Problems(on_damage)
     return View(str(path), stretches, numbering, keyset, hidden, listing, problems, met, descriptors)
+
+
+def given_path(path: str | os.PathLike[str]) -> Path:
+    """The path of a store as a caller gave it, with `~` for the home directory."""
+    return Path(os.path.expanduser(path))
 
 
 def require_directory(path: Path) -> None:

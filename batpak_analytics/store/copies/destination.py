@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 
 from blake3 import blake3
@@ -26,7 +26,7 @@ class Destination:
 
 def destination_of(store: Path, given: str | PathLike[str]) -> Destination:
     """The destination, or `CopyRefusedError` for one that is taken, inside the store, or cannot be written."""
-    text = fspath(given)
+    text = os.path.expanduser(given)
     path = Path(text)
     if os.path.lexists(path):
         kind = "a symbolic link" if path.is_symlink() else "a directory" if path.is_dir() else "a file"

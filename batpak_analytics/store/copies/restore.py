@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 
 from blake3 import blake3
 
 from batpak_analytics.engine.filesystem import list_files
-from batpak_analytics.engine.view import require_directory
+from batpak_analytics.engine.view import given_path, require_directory
 from batpak_analytics.errors import FormatError
 from batpak_analytics.evidence.backup import ManifestBody, RestoreProofBody, SegmentDigest, restore_proof
 from batpak_analytics.evidence.canonical import Evidence
@@ -34,7 +34,7 @@ def prove_restore(
     >>> proof.body.findings
     ()
     """
-    directory = Path(fspath(path))
+    directory = given_path(path)
     require_directory(directory)
     body = manifest if isinstance(manifest, ManifestBody) else manifest.body
     return restore_proof(body, [_digest_of(directory / name, one) for name, one in _segments(directory)])
