@@ -144,6 +144,14 @@ def test_a_projection_that_fails_is_told_in_sentences() -> None:
         bp.open_reader(DEMO).replay(Broken()).final()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a shell of Unix closes the output")
+def test_without_an_output_the_exit_code_still_tells() -> None:
+    for command in ("head", "check", "info"):
+        line = f'"{sys.executable}" -m batpak_analytics {command} "{DEMO}" >&-'
+        ran = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_an_ascii_terminal_gets_every_character_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))

@@ -52,6 +52,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 ``check`` has findings, 2 it could not be done."""
+    if sys.stdout is None:  # closed by the caller (`batpak check STORE >&-`), who wants the exit code
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     arguments = _parser().parse_args(argv)
     try:
         with _warnings_on_one_line():
