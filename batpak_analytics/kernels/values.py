@@ -2,7 +2,8 @@
 
 Values that are plain JSON of ordinary depth are made here. Anything else sets ``odd``, and is left to the readable
 function, which also words what is wrong. Maps of one place mostly have the same keys, so their shapes are kept: the
-next such map starts as a copy of an empty one, or as one that nobody holds any longer.
+next such map starts as a copy of an empty one, or as one that nobody holds any longer, with the numbers and strings in
+it that nobody else holds either.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import sys
 
 import cython
+from cython.cimports.batpak_analytics.kernels.refill import refill_float, refill_text
 from cython.cimports.batpak_analytics.kernels.texts import ascii_text, is_ascii
 from cython.cimports.batpak_analytics.kernels.wire import (
     T_ARRAY,
@@ -182,6 +184,34 @@ def _begun_anew(shape: _Shape, other: dict, done: index) -> dict:
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
+def _refilled(place: cython.pointer[Place], held: cython.pointer[PyObject]) -> cython.bint:
+    """Whether the value at the place, which then moves behind it, is now that of an object that a map to be filled holds.
+
+    Numbers and strings that nobody else holds are written anew: making others is most of the cost of a payload.
+    """
+    tag: cython.int
+    size: index
+    bits: u64
+    real: cython.double
+    if place.at >= place.end:
+        return False
+    tag = place.data[place.at]
+    size = 8 if tag == 0xCB else tag & 31 if 0xA0 < tag <= 0xBF else 0
+    if size == 0 or size >= place.end - place.at:
+        return False
+    if tag == 0xCB:
+        bits = big_u64_at(place.data + place.at + 1)
+        memcpy(cython.address(real), cython.address(bits), 8)
+        if not isfinite(real) or not refill_float(held, real):
+            return False
+    elif not is_ascii(place.data + place.at + 1, size) or not refill_text(held, place.data + place.at + 1, size):
+        return False
+    place.at += 1 + size
+    return True
+
+
+@cython.cfunc
 def _map(place: cython.pointer[Place], pairs: index, levels: cython.int) -> object:
     k: index
     slot: index
@@ -207,15 +237,17 @@ def _map(place: cython.pointer[Place], pairs: index, levels: cython.int) -> obje
         ):
             return _new_map(place, pairs, levels, slot, {key: made[key] for key in shape.keys[:k]}, k)
         place.at += len(known)
-        value = _value(place, levels)
-        if place.odd:
-            return None
         PyDict_Next(made, cython.address(at), cython.address(name), cython.address(old))
         if name != cython.cast(cython.pointer[PyObject], shape.keys[k]):
             made = _begun_anew(shape, made, k)
             at = 0
             for _ in range(k + 1):
                 PyDict_Next(made, cython.address(at), cython.address(name), cython.address(old))
+        if _refilled(place, old):
+            continue
+        value = _value(place, levels)
+        if place.odd:
+            return None
         if old != cython.cast(cython.pointer[PyObject], value):
             PyDict_SetItem(made, shape.keys[k], value)
     return made
