@@ -186,7 +186,7 @@ def _begun_anew(shape: _Shape, other: dict, done: index) -> dict:
 @cython.cfunc
 @cython.exceptval(check=False)
 def _refilled(place: cython.pointer[Place], held: cython.pointer[PyObject]) -> cython.bint:
-    """Whether the value at the place, which then moves behind it, is now that of an object that a map to be filled holds.
+    """Whether the value at the place is now that of an object that a map to be filled holds; the place moves behind it.
 
     Numbers and strings that nobody else holds are written anew: making others is most of the cost of a payload.
     """
