@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from batpak_analytics.format.collected import numbers
+from batpak_analytics.projection.diff import difference
 
 Series: TypeAlias = "pd.Series[Any]"
 EXACT_IN_FLOAT = 1 << 53
@@ -79,9 +80,22 @@ def changed_rows(columns: Any, states: Series, before: Any) -> pd.DataFrame:
     same = (old == new).fillna(False) | (old.isna() & new.isna())
     rows = np.flatnonzero(~same.to_numpy(bool))
     values = {"old": old.iloc[rows].array, "new": new.iloc[rows].array}
-    number = pd.api.types.is_numeric_dtype(states.dtype) and not pd.api.types.is_bool_dtype(states.dtype)
-    delta = new.iloc[rows].array - old.iloc[rows].array if number else series_of([None] * len(rows)).array
+    delta = _deltas(old.iloc[rows], new.iloc[rows]).array
     return pd.DataFrame({"position": rows.astype(np.int64) + 1, **moments(columns, rows), **values, "delta": delta})
+
+
+def _deltas(old: Series, new: Series) -> Series:
+    """`new - old` for each, without a wrap where a column's integers do not hold it."""
+    dtype: Any = old.dtype
+    if dtype.kind in "iu" and dtype.itemsize < 8:
+        return new.astype(np.int64) - old.astype(np.int64)
+    if dtype.kind in "iu":
+        delta = (new.to_numpy().view(np.uint64) - old.to_numpy().view(np.uint64)).view(np.int64)
+        if bool(((delta >= 0) == (new >= old).to_numpy()).all()):
+            return pd.Series(delta)
+    elif dtype.kind == "f":
+        return new - old
+    return series_of([difference(*pair) for pair in zip(old.tolist(), new.tolist(), strict=True)])
 
 
 def plain_value(value: Any) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -156,3 +157,23 @@ def test_types_of_states_hold_the_initial_one(tmp_path: Path) -> None:
     assert dtype(lambda df: df["payload.cents"].cumsum(), -1.5) == "float64"
     assert dtype(lambda df: df["payload.cents"] > 1, False) == "bool"
     assert dtype(lambda df: df["payload.cents"].astype(object), "none") == "object"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([5, 3, 2], np.uint64),
+        np.array([2**64 - 1, 0, 7], np.uint64),
+        np.array([-(2**63), 2**63 - 1, 0], np.int64),
+        np.array([100, -100, 100], np.int8),
+        np.array([3, 2, 1], np.uint16),
+        pd.array([5, None, 3, 1], "Int64"),
+    ],
+)
+def test_a_change_is_as_large_as_it_is_whatever_the_width_of_the_column(tmp_path: Path, values: Any) -> None:
+    reader = bp.open_reader(made_store(tmp_path / "s", [paid("a", 1)] * len(values)))
+    states = iter(values.tolist())
+    fast = reader.replay(bp.vectorised(lambda df: values, columns=COLUMNS, initial=0, kinds=PAID))
+    slow = reader.replay(bp.fold(lambda state, event: [next(states)], initial=[0], kinds=PAID))
+    found, wanted = (frame["delta"].tolist() for frame in (fast.changes("state"), slow.changes((0,))))
+    assert [None if pd.isna(one) else one for one in found] == [None if pd.isna(one) else one for one in wanted]
