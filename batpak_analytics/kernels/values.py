@@ -8,8 +8,6 @@ it that nobody else holds either.
 
 from __future__ import annotations
 
-import sys
-
 import cython
 from cython.cimports.batpak_analytics.kernels.refill import refill_float, refill_text
 from cython.cimports.batpak_analytics.kernels.texts import ascii_text, is_ascii
@@ -43,11 +41,15 @@ u64 = cython.typedef(cython.ulonglong)
 i64 = cython.typedef(cython.longlong)
 
 SHALLOW = cython.declare(cython.int, 32)  # levels that are decoded by recursion
-MOST_KEYS = cython.declare(index, 64)  # of a map whose shape is kept
+MOST_KEYS = cython.declare(index, 64)  # of a map whose shape is kept, and the bytes of these
+MOST_KEY_BYTES = cython.declare(index, 4096)
+MOST_NAMES = cython.declare(index, 4096)  # that are kept, and the length of the longest
+LONGEST_NAME = cython.declare(index, 64)
 PRIME = cython.declare(u64, 0x9E3779B97F4A7C15)
 
 _shapes = cython.declare(list, [None] * 128)
 _spare = cython.declare(dict, None)
+_names = cython.declare(dict, {})
 
 
 @cython.cfunc
@@ -60,6 +62,16 @@ def _text(place: cython.pointer[Place], start: index, size: index) -> object:
     except UnicodeDecodeError:
         place.odd = True
         return None
+
+
+@cython.cfunc
+def _name(text: str) -> str:
+    """One object for all keys of this text, as far as few are kept: `sys.intern` keeps each for good on Python 3.12."""
+    if len(text) > LONGEST_NAME:
+        return text
+    if len(_names) >= MOST_NAMES:
+        _names.clear()
+    return _names.setdefault(text, text)
 
 
 @cython.cfunc
@@ -261,6 +273,7 @@ def _new_map(
     head: Head
     k: index
     start: index
+    size: index = 0
     shape: _Shape
     stored: list = [] if done == 0 else None
     for k in range(done, pairs):
@@ -270,15 +283,16 @@ def _new_map(
         text = _text(place, head.start, head.size)
         if place.odd:
             return None
-        key: str = sys.intern(text)
+        key: str = _name(text)
         start, place.at = place.at, head.start + head.size
-        if stored is not None:
+        size += place.at - start
+        if stored is not None and size <= MOST_KEY_BYTES:
             stored.append(PyBytes_FromStringAndSize(cython.cast(p_chars, place.data + start), place.at - start))
         value = _value(place, levels)
         if place.odd:
             return None
         PyDict_SetItem(made, key, value)
-    if stored is not None and len(made) == pairs and pairs <= MOST_KEYS:
+    if stored is not None and len(made) == pairs and pairs <= MOST_KEYS and size <= MOST_KEY_BYTES:
         shape = _Shape.__new__(_Shape)
         shape.count = pairs
         shape.keys = list(made)

@@ -211,6 +211,18 @@ def test_what_is_held_of_a_payload_never_changes(given_events: list[Any]) -> Non
         assert repr(found) == repr(expected)
 
 
+def test_names_of_fields_are_shared_and_not_kept_for_good() -> None:
+    """Where keys are ids, no two maps have the same: Python 3.12 would keep every interned one until it ends."""
+    names = [f"name-{number}" for number in range(10_000)]
+    columns = columns_of(kernels.EventColumns, [msgpack.packb({name: 1, "n": 2}) for name in names] * 2)
+    first, second = (list(columns.row(row).payload) for row in (9_999, 19_999))
+    assert first == second and first[1] is second[1]
+    alike = "".join(first[0])
+    assert sys.intern(alike) is alike, "the key is interned"
+    long = msgpack.packb({"k" * 10_000: 1, "n": 2})
+    assert [columns_of(kernels.EventColumns, [long] * 2).value(row) for row in (0, 1)] == [msgpack.unpackb(long)] * 2
+
+
 def test_columns_that_do_not_fit_together_are_refused() -> None:
     payloads = [b"\x01", b"\x02"]
     for name, wrong in (
