@@ -74,7 +74,7 @@ def _pruned(view: Any, position: int, criteria: Criteria) -> str | None:
         return f"no entity in {', '.join(map(repr, criteria.entities))}"
     if criteria.scopes is not None and not set(criteria.scopes) & set(segment.strings):
         return f"no scope {', '.join(map(repr, criteria.scopes))}"
-    if criteria.kinds is not None and not kinds_present(view, position)[sorted(criteria.kinds)].any():
+    if criteria.kinds is not None and criteria.kinds.isdisjoint(kinds_present(view, position).tolist()):
         return "no event of the kinds asked for"
     if criteria.lanes is not None:
         low, high = column_range(view, position, "lane")

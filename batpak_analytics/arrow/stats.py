@@ -39,13 +39,13 @@ def column_range(view: Any, position: int, name: str) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def kinds_present(view: Any, position: int) -> npt.NDArray[np.bool_]:
-    """For each of the 65 536 kinds whether `view.stretches[position]` holds one."""
+def kinds_present(view: Any, position: int) -> npt.NDArray[np.uint16]:
+    """The kinds that `view.stretches[position]` holds, ascending: few, so that those of many segments can be kept."""
     key = ("kinds-present", position)
     found = view.cache.get(key)
     if found is None:
-        found = np.zeros(1 << 16, bool)
-        found[view.stretches[position].rows["kind"]] = True
-        view.cache[key] = found
-    kinds: npt.NDArray[np.bool_] = found
+        held = np.zeros(1 << 16, bool)
+        held[view.stretches[position].rows["kind"]] = True
+        found = view.cache[key] = np.flatnonzero(held).astype(np.uint16)
+    kinds: npt.NDArray[np.uint16] = found
     return kinds

@@ -282,3 +282,10 @@ def test_every_combination_selects_what_plain_python_selects(**options: Any) -> 
         )
 
     assert sequences(LANES, **options) == [row["global_sequence"] for row in EVERYTHING if passes(row)]
+
+
+def test_little_is_kept_of_each_of_many_segments(tmp_path: Path) -> None:
+    view = view_of(tmp_path / "s", [event(number, kind=0x1001 + number % 3) for number in range(9)])
+    assert Scan(view, kind=[0x1001, 0x2000]).count() == 3
+    assert Scan(view, kind=category(2)).count() == Scan(view, kind=[]).count() == 0
+    assert sum(getattr(kept, "nbytes", 0) for kept in view.cache.values()) < 100
