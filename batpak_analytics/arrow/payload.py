@@ -14,6 +14,7 @@ at all, and none aborts a scan:
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -184,6 +185,12 @@ class PayloadPlan:
             self.notes.append(
                 f'{PAYLOAD}: in one struct column, payloads that are no maps are null: see payload="json"'
             )
+
+    def anew(self) -> PayloadPlan:
+        """The same plan, by which nothing was built yet."""
+        made = copy.copy(self)
+        made.misfits, made._lock = {}, threading.Lock()
+        return made
 
     @classmethod
     def from_schema(cls, schema: pa.Schema | Mapping[str, pa.DataType]) -> PayloadPlan:

@@ -4,6 +4,7 @@ assemble.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,12 @@ class BatchBuilder:
         self.needs = needs_of(projection, rest)
         self.index_names = tuple(name for name in projection.names if tier_of(name) == Tier.INDEX)
         self.decoder = None if self.needs is None else Decoder(view, self.needs)
+
+    def anew(self) -> BatchBuilder:
+        """The same for another pass, whose misfits are counted by themselves."""
+        made = copy.copy(self)
+        made.plan = self.plan.anew()
+        return made
 
     def build(self, chunk: Chunk, limit: int | None = None) -> Built:
         """The batch of the rows of `chunk` that pass, in commit order and at most `limit`."""

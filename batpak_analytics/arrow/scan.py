@@ -100,6 +100,7 @@ class Scan(ArrowStream):
         self._lock = threading.RLock()
         self._given = PayloadPlan() if payload_schema is None else PayloadPlan.from_schema(payload_schema)
         self._has_schema = payload_schema is not None
+        self._misfits: dict[str, int] = {}  # of the last pass, by column
         self._filters = parse_filters(filters)
         self._criteria = parse_criteria(
             view,
@@ -225,8 +226,12 @@ class Scan(ArrowStream):
         # Where a late filter decides how far the limit reaches, nothing is read ahead of it.
         threads = 1 if self._limit is not None and not self._decided else None
 
+        counting = builder.anew()
+        if builder is self.__dict__.get("_builder"):
+            self._misfits = counting.plan.misfits
+
         def build(chunk: Chunk) -> tuple[Chunk, Built]:
-            return chunk, builder.build(chunk, left)
+            return chunk, counting.build(chunk, left)
 
         with self.view.pinned(), steps(self._progress, total, close) as step:
             for chunk, built in in_order(build, self._chunks(builder, batch_size), threads):
@@ -357,9 +362,7 @@ class Scan(ArrowStream):
         )
 
     def _payload_notes(self) -> tuple[str, ...]:
-        misfits = (
-            f"{name}: {count} values did not fit the type and are null" for name, count in self._plan.misfits.items()
-        )
+        misfits = (f"{name}: {count} values did not fit the type and are null" for name, count in self._misfits.items())
         return tuple(note for note in (*self._plan.notes, *misfits) if self._is_read(note))
 
     def _is_read(self, note: str) -> bool:

@@ -141,6 +141,15 @@ def test_payload_schema_skips_the_look_at_payloads(monkeypatch: pytest.MonkeyPat
     assert any("did not fit" in note for note in chosen.explain().payload_notes)
 
 
+def test_what_did_not_fit_is_counted_once_however_often_it_is_read() -> None:
+    chosen = Scan(fixture_view("segments"), payload_schema={"amount": pa.string()})
+    chosen.to_arrow()
+    told = [note for note in chosen.explain().payload_notes if "did not fit" in note]
+    assert told == ["payload.amount: 17 values did not fit the type and are null"]
+    chosen.to_arrow(), list(chosen.to_batches(batch_size=7)), chosen.count(), chosen._repr_html_()
+    assert [note for note in chosen.explain().payload_notes if "did not fit" in note] == told
+
+
 def test_payload_types_are_found_once_per_view_and_selection(monkeypatch: pytest.MonkeyPatch) -> None:
     view, calls = fixture_view("segments"), spy(monkeypatch, PayloadInference, "update", lambda *_: 1)
     first = Scan(view).schema
