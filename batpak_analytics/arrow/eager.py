@@ -17,7 +17,7 @@ from batpak_analytics.arrow.decode import FrameFindings
 from batpak_analytics.arrow.payload import PayloadInference, PayloadPlan
 from batpak_analytics.arrow.payload_arrays import Node
 from batpak_analytics.arrow.planning import look_at
-from batpak_analytics.arrow.reading import BatchBuilder, Guessed
+from batpak_analytics.arrow.reading import BatchBuilder, Guessed, batch_of
 from batpak_analytics.engine.parallel import in_order
 
 _EXACT = {("int", "float"), ("uint", "float"), ("int", "uint")}
@@ -73,7 +73,7 @@ def _fitted(guessed: Guessed, schema: pa.Schema, plan: PayloadPlan) -> pa.Record
         if array is None:
             return None
         arrays.append(array)
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    return batch_of(arrays, schema, guessed.count)
 
 
 def _fit(array: Any, own: Node | None, wanted: Node, count: int) -> Any:

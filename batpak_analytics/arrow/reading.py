@@ -39,7 +39,7 @@ def needs_of(projection: Projection, rest: RowFilter | None) -> Needs | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Built:
-    """One record batch, its number of rows (a batch without columns does not know it), and what was found wrong."""
+    """One record batch, its number of rows, and what was found wrong."""
 
     batch: Any
     count: int
@@ -91,7 +91,7 @@ class BatchBuilder:
         if rows is not None and count < chunk.count:
             columns.keep(rows)
         arrays = [columns.output(field.name, rows) for field in self.schema]
-        return Built(pa.RecordBatch.from_arrays(arrays, schema=self.schema), count, columns.findings)
+        return Built(batch_of(arrays, self.schema, count), count, columns.findings)
 
     def guess(self, chunk: Chunk) -> Guessed:
         """The columns of all rows of `chunk`, in commit order, before the types of the other chunks are known."""
@@ -104,6 +104,13 @@ class BatchBuilder:
         base = [name for name in self.projection.names if name != PAYLOAD and not is_field(name)]
         made = {name: columns.output(name, chunk.order) for name in [*base, *wanted]}
         return Guessed(made, chunk.count, inference, plan, columns.findings)
+
+
+def batch_of(arrays: Sequence[pa.Array], schema: pa.Schema, rows: int) -> pa.RecordBatch:
+    """A record batch, which has its rows also where it has no column."""
+    if arrays:
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    return pa.RecordBatch.from_arrays([pa.nulls(rows)], ["rows"]).select([])
 
 
 class _Columns:

@@ -141,6 +141,20 @@ def test_payload_schema_skips_the_look_at_payloads(monkeypatch: pytest.MonkeyPat
     assert any("did not fit" in note for note in chosen.explain().payload_notes)
 
 
+@pytest.mark.parametrize("payload", ["columns", "frame", None])
+def test_no_columns_are_as_many_rows_as_any(payload: str | None) -> None:
+    nothing = Scan(SEGMENTS, columns=[], payload=payload)
+    rows = nothing.count()
+    assert rows == nothing.to_arrow().num_rows == len(nothing.to_pandas()) > 0
+    assert sum(batch.num_rows for batch in nothing.to_batches(batch_size=7)) == nothing.to_reader().read_all().num_rows
+    assert len(Scan(SEGMENTS, columns=[], filters=[("payload.amount", "=", None)], limit=3).to_pandas()) == 3
+
+
+def test_payloads_without_a_field_are_rows_without_columns(tmp_path: Path) -> None:
+    scan_ = Scan(view_of(tmp_path / "s", [event(number, {}) for number in range(3)]), columns=["payload"])
+    assert scan_.to_arrow().shape == (3, 0) and scan_.to_pandas().shape == (3, 0)
+
+
 def test_what_did_not_fit_is_counted_once_however_often_it_is_read() -> None:
     chosen = Scan(fixture_view("segments"), payload_schema={"amount": pa.string()})
     chosen.to_arrow()
