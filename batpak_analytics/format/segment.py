@@ -112,11 +112,14 @@ def read_segment_header(buf: Any) -> SegmentHeader:
 def encode_segment_header(
     segment_id: int, created_ns: int, *, version: int = layout.SEGMENT_VERSION, flags: int = 0
 ) -> bytes:
-    """Magic, length and header map as batpak writes them; frames follow directly."""
+    """Magic, length and header map as batpak writes them; frames follow directly.
+
+    A time after 2262 becomes the last one that the field holds: batpak could not read the header otherwise.
+    """
     values = (
         codec.pack_uint(version),
         codec.pack_uint(flags),
-        codec.pack_int(created_ns),
+        codec.pack_int(min(created_ns, layout.I64_MAX)),
         codec.pack_uint(segment_id),
     )
     body = codec.pack_map(list(zip(layout.SEGMENT_HEADER_FIELDS, values, strict=True)))

@@ -158,4 +158,7 @@ class Timeline(ABC):
 
 
 def _time(wall_ms: Any) -> str:
-    return datetime.fromtimestamp(int(wall_ms) / 1000, UTC).isoformat(sep=" ", timespec="milliseconds")[:23]
+    try:
+        return datetime.fromtimestamp(int(wall_ms) / 1000, UTC).isoformat(sep=" ", timespec="milliseconds")[:23]
+    except (ValueError, OverflowError):  # where the calendar ends
+        return f"{int(wall_ms)} ms since 1970"

@@ -74,6 +74,12 @@ def test_a_header_reads_back_as_it_was_written(segment_id: int, created_ns: int,
             read_segment_header(data[:size])
 
 
+def test_no_time_is_beyond_the_field_of_the_header() -> None:
+    """It is an i64 in Rust: a larger number makes the header, and so the store, unreadable there."""
+    header = read_segment_header(encode_segment_header(1, 1 << 63))
+    assert header.created_ns == (1 << 63) - 1
+
+
 def test_the_header_grows_with_the_id() -> None:
     sizes = [len(encode_segment_header(n, 1_700_000_000_000_000_000)) - 8 for n in (1, 128, 256, 65_536, 2**32)]
     assert sizes == [49, 50, 51, 53, 57]

@@ -192,6 +192,12 @@ def test_repr_is_short_and_names_are_escaped(tmp_path: Path) -> None:
     assert hostile in repr(found)
 
 
+def test_times_beyond_the_calendar_are_shown_as_numbers(tmp_path: Path) -> None:
+    with bp.Store.open(tmp_path, config=bp.StoreConfig(clock=lambda: 1 << 62)) as store:
+        store.append("a", "s", PAID, {"cents": 1})
+    assert f"{(1 << 62) // 1000} ms since 1970" in bp.open_reader(tmp_path).replay(bp.Count())._repr_html_()
+
+
 def test_threads_may_share_a_replay(tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
