@@ -127,17 +127,17 @@ class DescriptorCache:
     @contextmanager
     def holding(self, files: list[tuple[Path, FileIdentity]]) -> Iterator[None]:
         """Keep `files` open for as long as the block runs, so that a stream that began can be finished."""
-        with self._lock:
-            for path, identity in files:
-                key = (str(path), identity.device, identity.inode)
-                self._descriptor(path, identity)
-                self._pinned[key] = self._pinned.get(key, 0) + 1
+        held: list[tuple[str, int, int]] = []
         try:
+            with self._lock:
+                for path, identity in files:
+                    self._descriptor(path, identity)
+                    held.append((str(path), identity.device, identity.inode))
+                    self._pinned[held[-1]] = self._pinned.get(held[-1], 0) + 1
             yield
         finally:
             with self._lock:
-                for path, identity in files:
-                    key = (str(path), identity.device, identity.inode)
+                for key in held:
                     self._pinned[key] -= 1
                     if not self._pinned[key]:
                         del self._pinned[key]

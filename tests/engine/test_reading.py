@@ -77,6 +77,22 @@ def test_descriptors_are_bounded_and_least_recently_used_go_first(tmp_path: Path
     assert len(cache) == 0
 
 
+def test_files_that_cannot_be_held_together_are_let_go_of(tmp_path: Path) -> None:
+    cache = DescriptorCache(budget=1)
+    files = []
+    for n in range(3):
+        path = tmp_path / str(n)
+        path.write_bytes(bytes([n]))
+        files.append((path, FileIdentity.of(path.stat())))
+    files[2][0].unlink()
+    with pytest.raises(ViewExpiredError), cache.holding(files):
+        raise AssertionError("one of them is gone")
+    assert len(cache) == 1
+    with cache.holding(files[:2]):
+        assert len(cache) == 2
+    assert len(cache) == 1
+
+
 def test_reused_name_is_never_mistaken_for_the_pinned_file(tmp_path: Path) -> None:
     path = tmp_path / "000001.fbat"
     path.write_bytes(b"old bytes")
