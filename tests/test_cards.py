@@ -129,6 +129,17 @@ def test_a_store_tells_how_far_it_has_come_and_that_it_is_closed(tmp_path: Path)
     assert "closed" in store._repr_html_() and "closed" in repr(store)
 
 
+def test_cards_show_times_beyond_the_calendar(tmp_path: Path) -> None:
+    with bp.Store.open(tmp_path, config=bp.StoreConfig(clock=lambda: 1 << 62)) as store:
+        event = store.append("a", "s", 0x1001, {"n": 1}).event_id
+        store.append("a", "s", 0x1001, {"n": 2}, causation_id=event)
+    reader = bp.open_reader(tmp_path)
+    tables: list[Any] = [reader.events(columns="all"), reader.causes(), reader.correlations(), reader.chains()]
+    for one in (*tables, reader.replay(bp.Count()).events(), reader.get(event)):
+        assert one._repr_html_()
+    assert str((1 << 62) // 1000) in tables[0]._repr_html_()
+
+
 def test_a_broken_store_shows_its_first_findings_in_the_card(hostile: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()

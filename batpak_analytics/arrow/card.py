@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+
 from batpak_analytics.arrow.schema import is_hash, is_id, is_kind
 from batpak_analytics.markup import Html, clip, element, joined, short_id, table, titled
 
@@ -16,10 +18,21 @@ def card(name: str, path: str, told: str, batch: Any) -> Html:
     if batch is None:
         return title
     columns = {
-        field.name: [_cell(field.name, field.type, value) for value in batch[field.name].to_pylist()]
+        field.name: [_cell(field.name, field.type, value) for value in _values(batch[field.name])]
         for field in batch.schema
     }
     return joined([title, table(columns)])
+
+
+def _values(column: Any) -> list[Any]:
+    """The values of a column; of times beyond Python's calendar, which a store may hold, the numbers."""
+    kind = column.type
+    try:
+        return list(column.to_pylist())
+    except (OverflowError, ValueError):
+        if not pa.types.is_temporal(kind):
+            raise
+        return list(column.view(pa.int64() if kind.bit_width == 64 else pa.int32()).to_pylist())
 
 
 def _cell(name: str, kind: Any, value: Any) -> Any:
