@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
@@ -165,6 +166,19 @@ class Lifetime(ABC):
         held, self._held = self._held, None
         if held is not None:
             self._files.close(held)
+
+    def __del__(self) -> None:
+        """A store that nobody closed, and nobody can close any more: what it holds would keep all others out."""
+        if getattr(self, "_held", None) is None or os.getpid() != self._owner:
+            return
+        writer, self._writer = self._writer, None
+        try:
+            if writer is not None:
+                writer.abandon()
+        finally:
+            self._let_go()
+        told = f"{self._path} was not closed: its last events may not be on disk yet. Close it, or use a with block."
+        warnings.warn(told, ResourceWarning, stacklevel=2)
 
     def _check_open(self) -> None:
         with self._lock:

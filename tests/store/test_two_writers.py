@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 import subprocess
 import sys
@@ -129,3 +131,13 @@ def test_forked_child_neither_writes_nor_ends_the_store(tmp_path: Path) -> None:
     ran = subprocess.run([sys.executable, "-c", FORK, str(tmp_path)], check=True, capture_output=True, text=True)
     assert ran.stdout.split() == ["child", "StoreClosedError", "parent", "StoreLockedError", "0"]
     assert bp.scan_batpak(tmp_path).count() == 1
+
+
+def test_store_that_nobody_closed_keeps_nobody_out_and_says_so(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        bp.Store.open(tmp_path).append("e", "s", KIND, 1)
+        gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
+    with bp.Store.open(tmp_path) as store:
+        assert store.stream("e")[0].position.clock == 0
