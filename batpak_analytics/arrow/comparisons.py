@@ -7,12 +7,14 @@ null and `!= None` for a value.
 from __future__ import annotations
 
 import math
+import sys
 import uuid
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -51,6 +53,8 @@ def comparison(name: str, operator: str, value: Any, kind: Any) -> Any:
         return _never(field)
     if _integer_limits(kind) is not None:
         return _compare_integers(field, operator, exact_number(name, value, kind), kind)
+    if _is_float(kind) and _is_exact(value):
+        return _compare_floats(field, operator, Fraction(value.item() if isinstance(value, np.integer) else value))
     return _COMPARE[operator](field, _scalar(name, value, kind))
 
 
@@ -68,6 +72,8 @@ def _member(name: str, field: Any, values: Sequence[Any], kind: Any) -> Any:
 
 def _value_set(name: str, values: Sequence[Any], kind: Any) -> Any:
     limits = _integer_limits(kind)
+    if _is_float(kind):
+        values = [one for value in values for one in _floats_equal_to(value)]
     if limits is None:
         return pa.array([_scalar(name, value, kind).as_py() for value in values], kind)
     exact = [exact_number(name, value, kind) for value in values]
@@ -94,7 +100,7 @@ def exact_number(name: str, value: Any, kind: Any) -> Fraction | None:
     item: Any = value.item() if hasattr(value, "item") else value  # numpy scalars
     if isinstance(item, bool) or not isinstance(item, int | float | Fraction | Decimal):
         raise TypeError(f"filters= compares {name!r} ({kind}) with {value!r}. Give a number.")
-    if not math.isfinite(item):
+    if not _is_finite(item):
         return None if math.isnan(item) else Fraction(_INFINITY if item > 0 else -_INFINITY)
     return Fraction(item)
 
@@ -115,6 +121,53 @@ def _compare_integers(field: Any, operator: str, value: Fraction | None, kind: A
         return _COMPARE[operator](field, scalar.cast(kind))
     holds = {"=": False, "!=": True, "<": bound > 0, "<=": bound > 0, ">": bound < 0, ">=": bound < 0}[operator]
     return field.is_valid() if holds else _never(field)
+
+
+def _is_finite(item: Any) -> bool:
+    """Of an int, a float, a `Fraction` or a `Decimal`, however large."""
+    if isinstance(item, Decimal):
+        return item.is_finite()
+    return not isinstance(item, float) or math.isfinite(item)
+
+
+def _is_float(kind: Any) -> bool:
+    return bool(pa.types.is_float64(kind) or pa.types.is_float32(kind))
+
+
+def _is_exact(value: Any) -> bool:
+    """Whether it is a number that may have more digits than a float."""
+    exact = isinstance(value, int | np.integer | Fraction | Decimal) and not isinstance(value, bool)
+    return exact and _is_finite(value)
+
+
+def _floats_equal_to(value: Any) -> list[Any]:
+    """The value for a column of floats; nothing where it is a number that no float equals."""
+    if not _is_exact(value):
+        return [value]
+    exact = Fraction(value.item() if isinstance(value, np.integer) else value)
+    nearest = _nearest(exact)
+    return [nearest] if Fraction(nearest) == exact else []
+
+
+def _nearest(value: Fraction) -> float:
+    """The float next to a number; the greatest where there is none."""
+    try:
+        return float(value)
+    except OverflowError:
+        return sys.float_info.max if value > 0 else -sys.float_info.max
+
+
+def _compare_floats(field: Any, operator: str, value: Fraction) -> Any:
+    """Compare floats with an exact number: where no float equals it, with the nearest one on the side that is asked."""
+    bound = _nearest(value)
+    if Fraction(bound) != value:
+        if operator in ("=", "!="):
+            return field.is_valid() if operator == "!=" else _never(field)
+        less = operator in ("<", "<=")
+        operator = "<=" if less else ">="
+        if (Fraction(bound) < value) is not less:
+            bound = math.nextafter(bound, -math.inf if less else math.inf)
+    return _COMPARE[operator](field, pa.scalar(bound, pa.float64()))
 
 
 def _scalar(name: str, value: Any, kind: Any) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import operator
+import sys
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +308,45 @@ def test_membership_is_exact_and_may_name_null(kind: Any, numbers: list[int], va
     assert table.filter(comparison("n", "in", values, kind)).column("n").to_pylist() == wanted
     others = [n for n in [*held, None] if n not in wanted]
     assert table.filter(comparison("n", "not in", values, kind)).column("n").to_pylist() == others
+
+
+FLOATS = [
+    0.0,
+    -0.5,
+    2.0**53,
+    2.0**53 + 2,
+    -(2.0**63),
+    2.0**64,
+    1e300,
+    sys.float_info.max,
+    math.inf,
+    -math.inf,
+    math.nan,
+]
+EXACT = (
+    NUMBERS
+    | st.integers(-(2**70), 2**70)
+    | st.sampled_from([10**400, -(10**400), int(sys.float_info.max), int(sys.float_info.max) + 1, np.uint64(2**64 - 1)])
+    | st.sampled_from([Decimal("0.1"), Decimal("-0.5"), Decimal("1e400"), Fraction(1, 3), Fraction(1, 2)])
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(FLOATS) | st.floats(), max_size=8), EXACT, st.sampled_from(sorted(OPERATORS)))
+def test_floats_compare_exactly_with_any_number(held: list[float], value: Any, op: str) -> None:
+    """Python compares an int or a Fraction with a float as the numbers that they are; a Decimal not with NaN."""
+    plain = Fraction(value.item() if isinstance(value, np.generic) else value)
+    table = pa.table({"n": pa.array([*held, None], pa.float64())})
+    found = table.filter(comparison("n", op, value, pa.float64())).column("n").to_pylist()
+    assert list(map(repr, found)) == [repr(n) for n in held if OPERATORS[op](n, plain)]
+    members = table.filter(comparison("n", "in", [value, 0.5], pa.float64())).column("n").to_pylist()
+    assert members == [n for n in held if n in (plain, 0.5)]
+
+
+def test_no_number_is_too_large_to_compare_integers_with() -> None:
+    table = pa.table({"n": pa.array([1, 2], pa.int64())})
+    assert table.filter(comparison("n", "<", 10**400, pa.int64())).num_rows == 2
+    assert table.filter(comparison("n", "in", [10**400, 2], pa.int64())).num_rows == 1
 
 
 def test_extreme_payload_integers_filter_exactly(tmp_path: Path) -> None:
