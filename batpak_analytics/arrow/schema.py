@@ -100,7 +100,7 @@ def is_field(name: str) -> bool:
 
 def unknown_column(name: str, known: Iterable[str], *, where: str = "columns=") -> UnknownColumnError:
     """The error for a name that no tier has, with the names it may have been meant for."""
-    names = list(known)
+    names = [one for one in known if one != name]  # what is a column elsewhere may be none here
     near = [FIELD_PREFIX + name] if FIELD_PREFIX + name in names else difflib.get_close_matches(name, names, n=3)
     listed = [n for n in names if not is_field(n)]
     hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"Use one of {', '.join(listed)}."

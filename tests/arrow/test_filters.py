@@ -160,6 +160,14 @@ def test_an_unknown_payload_field_suggests_the_nearest(filters: Any) -> None:
         scan.count()
 
 
+def test_a_column_that_is_none_of_this_scan_is_not_suggested_for_itself(tmp_path: Path) -> None:
+    view = view_of(tmp_path / "s", [event(0, {"pay": 1})])
+    for filters in ([("payload", "=", None)], pc.field("payload").is_valid()):
+        with pytest.raises(UnknownColumnError) as told:
+            Scan(view, filters=filters).count()
+        assert "payload" not in told.value.suggestions and told.value.suggestions
+
+
 def test_a_value_of_the_wrong_type_for_a_payload_field_names_the_type() -> None:
     with pytest.raises(TypeError, match=r"payload\.status.*text"):
         Scan(SEGMENTS, filters=[("payload.status", "=", 5)]).count()
