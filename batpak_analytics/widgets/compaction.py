@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from batpak_analytics.widgets import plans
 from batpak_analytics.widgets.frame import Frame, guarded
 from batpak_analytics.widgets.rule_maker import RuleMaker
 from batpak_analytics.widgets.toolkit import button, control, fill, html, row, tabs
+from batpak_analytics.widgets.turns import TURN, cancel
 
 MOST_SAMPLED, LARGEST_SHARE = 8_000, 0.5
 """An estimate looks at so many events, which takes a blink even where a function judges them."""
@@ -122,11 +123,16 @@ class CompactionWidget(Frame):
             loop = asyncio.get_running_loop()
             exact = await loop.run_in_executor(self._worker, partial(self._counted, rule, tab))
         except Exception as error:
-            self._counting = None
-            self._tell_error(error)
-            return
-        self._counting = None
-        self._attempt(self._set_plan, exact)
+            self._arrived(self._tell_error, error)
+        else:
+            self._arrived(self._attempt, self._set_plan, exact)
+
+    def _arrived(self, show: Callable[..., None], *what: Any) -> None:
+        """Show what came of counting, unless something else was asked for meanwhile, in another thread perhaps."""
+        with TURN:
+            if self._counting is asyncio.current_task():
+                self._counting = None
+                show(*what)
 
     def _counted(self, rule: Any, tab: str) -> Any:
         """The exact plan; the tab in view is drawn here as well, as a list of all that goes takes its time."""
@@ -141,7 +147,7 @@ class CompactionWidget(Frame):
     def _stop_counting(self) -> None:
         task, self._counting = self._counting, None
         if task is not None:
-            task.cancel()
+            cancel(task)
 
     @property
     def counting(self) -> bool:
