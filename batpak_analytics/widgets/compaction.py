@@ -79,7 +79,7 @@ class CompactionWidget(Frame):
         self.plans: dict[str, Any] = {}
         self._drawn: tuple[Any, str, Html] | None = None
         self._suggested: list[Any] = []
-        self._taken = ""
+        self._taken = self._rule_code = ""
         self._maker = RuleMaker(self._names, keep, self._attempt, self._ask)
         self._numbers = html()
         self._panes = [html() for _ in TABS]
@@ -96,32 +96,30 @@ class CompactionWidget(Frame):
         self._tabs.observe(lambda _: self._attempt(self._show_pane), "selected_index")
         return [*self._maker.parts, self._numbers, self._tabs]
 
-    def _planned(self, rule: Any, sample: float | None) -> Any:
+    def _planned(self, strategy: Any, rule: Any, sample: float | None) -> Any:
         return self._reader.plan_compaction(
-            self._maker.strategy, rule, sample=sample, projections=() if sample else self._projections, **self._options
+            strategy, rule, sample=sample, projections=() if sample else self._projections, **self._options
         )
 
     def _ask(self) -> None:
         """Another strategy or rule: an estimate now, and the exact plan when it is counted."""
-        self._stop_counting()
-        self._taken = ""
-        rule, self._rule_code = self._maker.made()
+        strategy, (rule, code) = self._maker.strategy, self._maker.made()
         try:
             loop = None if self._small else asyncio.get_running_loop()
         except RuntimeError:
             loop = None
-        if loop is None:
-            self.plan = self._planned(rule, None)
-            return
-        self.plan = self._planned(rule, self._share)
-        if self.plan.sampled is not None:
-            self._counting = loop.create_task(self._count(rule, TABS[self._tabs.selected_index or 0]))
+        plan = self._planned(strategy, rule, None if loop is None else self._share)
+        # Where no plan was made, what is shown and counted stays.
+        self._stop_counting()
+        self._taken, self._rule_code, self.plan = "", code, plan
+        if loop is not None and plan.sampled is not None:
+            self._counting = loop.create_task(self._count(strategy, rule, TABS[self._tabs.selected_index or 0]))
 
-    async def _count(self, rule: Any, tab: str) -> None:
+    async def _count(self, strategy: Any, rule: Any, tab: str) -> None:
         """Count exactly, beside the loop."""
         try:
             loop = asyncio.get_running_loop()
-            exact = await loop.run_in_executor(self._worker, partial(self._counted, rule, tab))
+            exact = await loop.run_in_executor(self._worker, partial(self._counted, strategy, rule, tab))
         except Exception as error:
             self._arrived(self._tell_error, error)
         else:
@@ -134,9 +132,9 @@ class CompactionWidget(Frame):
                 self._counting = None
                 show(*what)
 
-    def _counted(self, rule: Any, tab: str) -> Any:
+    def _counted(self, strategy: Any, rule: Any, tab: str) -> Any:
         """The exact plan; the tab in view is drawn here as well, as a list of all that goes takes its time."""
-        plan = self._planned(rule, None)
+        plan = self._planned(strategy, rule, None)
         if tab not in ASKED_FOR:
             self._drawn = (plan, tab, self._pane(tab, plan))
         return plan
@@ -233,7 +231,8 @@ class CompactionWidget(Frame):
         keep = f", keep={self._rule_code}" if self._rule_code else ""
         options = "".join(f", {name}={value}" for name, value in self._options.items() if value not in (2, False))
         folded = ", projections=projections" if self._projections else ""
-        lines = [f'plan = reader.plan_compaction("{self._maker.strategy}"{keep}{options}{folded})']
+        strategy = self._maker.strategy if self.plan is None else self.plan.strategy
+        lines = [f'plan = reader.plan_compaction("{strategy}"{keep}{options}{folded})']
         if self._taken:
             lines.append(f"plan = next(one.plan for one in plan.suggestions() if one.what == {self._taken!r})")
         lines.append('plan.save("plan.json")  # then, to apply it: bp.Store.open(path).compact(plan)')
