@@ -66,8 +66,7 @@ class CompactionWidget(Frame):
         system: bool = False,
         kind_names: Mapping[int, str] | None = None,
     ) -> None:
-        # First what close() asks for, also after a failure below. One thread: what nobody waits for any more ends
-        # before the next begins, and what has not begun never does.
+        # One thread: what nobody waits for any more ends before the next begins, and what has not begun never does.
         self._counting: asyncio.Task[None] | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="batpak-count")
         self._reader, self._names = reader_or_store, dict(kind_names or {})
@@ -250,6 +249,7 @@ class CompactionWidget(Frame):
 
     def close(self) -> None:
         """Stop counting, and let go of every model."""
-        self._stop_counting()
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        if hasattr(self, "_worker"):  # or there was a wrong argument, and nothing is under way
+            self._stop_counting()
+            self._worker.shutdown(wait=False, cancel_futures=True)
         super().close()

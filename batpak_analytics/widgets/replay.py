@@ -268,5 +268,6 @@ class ReplayWidget(Frame):
 
     def close(self) -> None:
         """Stop playing, and let go of every model."""
-        self._player.pause()
+        if hasattr(self, "_player"):  # or there was a wrong argument, and nothing plays
+            self._player.pause()
         super().close()
