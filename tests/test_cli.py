@@ -107,6 +107,8 @@ def test_head_takes_the_filters_of_read_batpak(quickstart: Path, capsys: pytest.
 def test_head_says_when_nothing_matches(quickstart: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["head", str(quickstart), "--entity", "nobody"]) == 0
     assert "no events match" in capsys.readouterr().out
+    assert main(["head", str(quickstart), "-n", "0"]) == 0
+    assert "match" not in capsys.readouterr().out
 
 
 def test_stored_text_cannot_drive_the_terminal() -> None:
@@ -277,6 +279,7 @@ def test_an_unknown_column_suggests_the_nearest(quickstart: Path, capsys: pytest
         (["--kind", "0x1F001"], "0x0000 to 0xFFFF"),
         (["--since", "2026-03-01"], "time zone"),
         (["--until", "yesterday"], "2026-03-01T00:00:00Z"),
+        (["--as-of", "391124e8"], "all 32 digits"),
         (["-n", "-1"], "whole number"),
         (["--colums", "all"], "--colums"),
     ],
@@ -337,6 +340,12 @@ def test_damage_is_counted_by_severity(capsys: pytest.CaptureFixture[str]) -> No
     found[1:] = []
     say_what_was_skipped(reader, "data/store")
     assert capsys.readouterr().err == ""
+
+
+def test_a_file_that_is_not_there_is_told_in_words(quickstart: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(quickstart), "--against", "nowhere.checkpoint"]) == 2
+    told = error_of(capsys)
+    assert "nowhere.checkpoint: No such file" in told and "Errno" not in told
 
 
 def test_a_store_that_may_not_be_read_is_told_on_one_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import os
 import pickle
@@ -45,6 +46,8 @@ READING: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "a query by text": (lambda: UNTYPED.open_reader(DEMO).query("player"), TypeError, "Region"),
     "a moment of a replay by id": (
         lambda: UNTYPED.open_reader(DEMO).replay(bp.Count()).state_at("391124e8"), TypeError, "event id"),
+    "a question as text": (
+        lambda: UNTYPED.open_reader(DEMO).replay(bp.Count()).first_where("x > 3"), TypeError, "lambda state:"),
     "one projection instead of a list": (
         lambda: UNTYPED.open_reader(DEMO).plan_compaction(projections=bp.Count()), TypeError, "give a list"),
     "a list of kinds to keep": (lambda: UNTYPED.keep.kinds([0x1001]), TypeError, "one by one"),
@@ -59,6 +62,15 @@ def test_a_wrong_call_says_what_to_give(case: str) -> None:
     with pytest.raises(kind) as caught:
         call()
     assert told in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_widget_with_a_wrong_argument_fails_once() -> None:
+    reader = UNTYPED.open_reader(DEMO)
+    for make in (reader.what_if, reader.replay(bp.Count()).widget, reader.explore):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'speed'"):
+            make(speed=3)
+        gc.collect()
 
 
 def test_a_tilde_is_the_home_directory_as_in_pandas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

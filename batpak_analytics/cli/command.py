@@ -67,8 +67,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted; nothing half-written was left behind", INTERRUPTED)
     except (BatpakError, OSError, ValueError, TypeError) as error:
-        return _complain(str(error) or type(error).__name__, FAILED)
+        return _complain(_told(error), FAILED)
     return code
+
+
+def _told(error: Exception) -> str:
+    """What an exception says; of what the system alone says, the file first, and no number."""
+    if isinstance(error, OSError) and not isinstance(error, BatpakError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}. Look at the path, and at who may use it"
+    return str(error) or type(error).__name__
 
 
 def _parser() -> argparse.ArgumentParser:

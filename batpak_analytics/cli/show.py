@@ -62,7 +62,8 @@ def head(arguments: argparse.Namespace) -> int:
         if rows.num_rows:
             tables.print_rows(tables.console(), {name: _values(rows[name]) for name in rows.column_names})
         else:
-            print("no events match; add --system to see the store's own, or loosen the filters")
+            wider = "add --system to see the store's own, or loosen the filters"
+            print(f"no events match; {wider}" if arguments.limit else "0 events were asked for; give a greater -n")
         say_what_was_skipped(reader, arguments.path)
     return 0
 

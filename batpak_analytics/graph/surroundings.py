@@ -13,6 +13,7 @@ from batpak_analytics.engine.point_read import EventId, id_bytes
 from batpak_analytics.graph.clocks import Times, timestamps
 from batpak_analytics.graph.links import DANGLING, Links, Places, links_of
 from batpak_analytics.graph.walks import causes_of, check_depth, effects_of, ending, event_arrays
+from batpak_analytics.markup import plural, short_id
 
 CAUSES, EFFECTS, MOST_EVENTS = 10, 3, 40
 
@@ -59,6 +60,13 @@ class Surroundings:
     def event(self) -> Nearby:
         """The event in the middle."""
         return self.events[self.at]
+
+    def __repr__(self) -> str:
+        one, below = self.event, len(self.events) - self.at - 1
+        causes = f"{self.at} of {plural(self.at + self.more_causes, 'cause')}"
+        effects = f"{below} of {plural(below + self.more_effects, 'effect')}"
+        about = f"{short_id(one.event_id)}, {one.entity!r}, kind=0x{one.kind:04X}"
+        return f"Surroundings({about}: {causes}, {effects}, ends={self.ends!r})"
 
     def to_arrow(self) -> pa.Table:
         """One row for each event, with the attributes of `Nearby` as columns; `cause` is a row number."""

@@ -17,7 +17,7 @@ from batpak_analytics.projection.parts import MISSING, Keys, get_part, keys_of, 
 from batpak_analytics.projection.protocol import Fold, returned_none
 from batpak_analytics.projection.snapshots import Snapshots
 from batpak_analytics.projection.source import Events, Selected
-from batpak_analytics.projection.steps import LastChange, NextChange, part_keys
+from batpak_analytics.projection.steps import LastChange, NextChange, check_question, part_keys
 from batpak_analytics.projection.tables import changes_frame, series_of, trace_frame
 from batpak_analytics.projection.timeline import Timeline
 
@@ -113,6 +113,7 @@ class Replay(Timeline):
         With `monotone=True` you say that once true it stays true: a search of some twenty states replaces the scan.
         Raises as `state_at`, but only for what is reached.
         """
+        check_question(predicate)
         with self._lock:
             state = self._state(0)
             if predicate(state):

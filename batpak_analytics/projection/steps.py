@@ -94,6 +94,13 @@ def when(field: Any, comparison: str, value: Any) -> Condition:
     return Condition(part_keys(field), comparison, value)
 
 
+def check_question(predicate: Any) -> None:
+    """Raise `TypeError` for what cannot be asked of a state."""
+    if not callable(predicate):
+        told = "give a function of the state, as lambda state: state['total'] < 0, or bp.when('total', '<', 0)"
+        raise TypeError(f"first_where({predicate!r}): {told}.")
+
+
 def _columns_of(states: Any, keys: Keys) -> Any:
     """The column of a DataFrame of states, or the Series itself where states are values."""
     if not keys and states.ndim == 1:

@@ -20,6 +20,7 @@ from batpak_analytics.projection.parts import keys_of
 from batpak_analytics.projection.protocol import kinds_of, name_of
 from batpak_analytics.projection.replay import Found
 from batpak_analytics.projection.source import Selected, read_columns
+from batpak_analytics.projection.steps import check_question
 from batpak_analytics.projection.tables import changed_rows, plain_value, series_of, trace_frame
 from batpak_analytics.projection.timeline import Timeline
 
@@ -183,6 +184,7 @@ class VectorReplay(Timeline):
 
     def first_where(self, predicate: Any, *, monotone: bool = False) -> Found | None:
         """As `Replay.first_where`; the predicate gets all states at once."""
+        check_question(predicate)
         if _held(self._asked(predicate, self._initial))[0]:
             return Found(0, None, None, self._state(0))
         held = _held(self._asked(predicate, self.states))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from batpak_analytics.widgets import plans
 from batpak_analytics.widgets.frame import Frame, guarded
 from batpak_analytics.widgets.rule_maker import RuleMaker
 from batpak_analytics.widgets.toolkit import button, control, fill, html, row, tabs
+from batpak_analytics.widgets.turns import TURN, cancel
 
 MOST_SAMPLED, LARGEST_SHARE = 8_000, 0.5
 """An estimate looks at so many events, which takes a blink even where a function judges them."""
@@ -65,8 +66,7 @@ class CompactionWidget(Frame):
         system: bool = False,
         kind_names: Mapping[int, str] | None = None,
     ) -> None:
-        # First what close() asks for, also after a failure below. One thread: what nobody waits for any more ends
-        # before the next begins, and what has not begun never does.
+        # One thread: what nobody waits for any more ends before the next begins, and what has not begun never does.
         self._counting: asyncio.Task[None] | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="batpak-count")
         self._reader, self._names = reader_or_store, dict(kind_names or {})
@@ -78,7 +78,7 @@ class CompactionWidget(Frame):
         self.plans: dict[str, Any] = {}
         self._drawn: tuple[Any, str, Html] | None = None
         self._suggested: list[Any] = []
-        self._taken = ""
+        self._taken = self._rule_code = ""
         self._maker = RuleMaker(self._names, keep, self._attempt, self._ask)
         self._numbers = html()
         self._panes = [html() for _ in TABS]
@@ -95,42 +95,45 @@ class CompactionWidget(Frame):
         self._tabs.observe(lambda _: self._attempt(self._show_pane), "selected_index")
         return [*self._maker.parts, self._numbers, self._tabs]
 
-    def _planned(self, rule: Any, sample: float | None) -> Any:
+    def _planned(self, strategy: Any, rule: Any, sample: float | None) -> Any:
         return self._reader.plan_compaction(
-            self._maker.strategy, rule, sample=sample, projections=() if sample else self._projections, **self._options
+            strategy, rule, sample=sample, projections=() if sample else self._projections, **self._options
         )
 
     def _ask(self) -> None:
         """Another strategy or rule: an estimate now, and the exact plan when it is counted."""
-        self._stop_counting()
-        self._taken = ""
-        rule, self._rule_code = self._maker.made()
+        strategy, (rule, code) = self._maker.strategy, self._maker.made()
         try:
             loop = None if self._small else asyncio.get_running_loop()
         except RuntimeError:
             loop = None
-        if loop is None:
-            self.plan = self._planned(rule, None)
-            return
-        self.plan = self._planned(rule, self._share)
-        if self.plan.sampled is not None:
-            self._counting = loop.create_task(self._count(rule, TABS[self._tabs.selected_index or 0]))
+        plan = self._planned(strategy, rule, None if loop is None else self._share)
+        # Where no plan was made, what is shown and counted stays.
+        self._stop_counting()
+        self._taken, self._rule_code, self.plan = "", code, plan
+        if loop is not None and plan.sampled is not None:
+            self._counting = loop.create_task(self._count(strategy, rule, TABS[self._tabs.selected_index or 0]))
 
-    async def _count(self, rule: Any, tab: str) -> None:
+    async def _count(self, strategy: Any, rule: Any, tab: str) -> None:
         """Count exactly, beside the loop."""
         try:
             loop = asyncio.get_running_loop()
-            exact = await loop.run_in_executor(self._worker, partial(self._counted, rule, tab))
+            exact = await loop.run_in_executor(self._worker, partial(self._counted, strategy, rule, tab))
         except Exception as error:
-            self._counting = None
-            self._tell_error(error)
-            return
-        self._counting = None
-        self._attempt(self._set_plan, exact)
+            self._arrived(self._tell_error, error)
+        else:
+            self._arrived(self._attempt, self._set_plan, exact)
 
-    def _counted(self, rule: Any, tab: str) -> Any:
+    def _arrived(self, show: Callable[..., None], *what: Any) -> None:
+        """Show what came of counting, unless something else was asked for meanwhile, in another thread perhaps."""
+        with TURN:
+            if self._counting is asyncio.current_task():
+                self._counting = None
+                show(*what)
+
+    def _counted(self, strategy: Any, rule: Any, tab: str) -> Any:
         """The exact plan; the tab in view is drawn here as well, as a list of all that goes takes its time."""
-        plan = self._planned(rule, None)
+        plan = self._planned(strategy, rule, None)
         if tab not in ASKED_FOR:
             self._drawn = (plan, tab, self._pane(tab, plan))
         return plan
@@ -141,7 +144,7 @@ class CompactionWidget(Frame):
     def _stop_counting(self) -> None:
         task, self._counting = self._counting, None
         if task is not None:
-            task.cancel()
+            cancel(task)
 
     @property
     def counting(self) -> bool:
@@ -227,7 +230,8 @@ class CompactionWidget(Frame):
         keep = f", keep={self._rule_code}" if self._rule_code else ""
         options = "".join(f", {name}={value}" for name, value in self._options.items() if value not in (2, False))
         folded = ", projections=projections" if self._projections else ""
-        lines = [f'plan = reader.plan_compaction("{self._maker.strategy}"{keep}{options}{folded})']
+        strategy = self._maker.strategy if self.plan is None else self.plan.strategy
+        lines = [f'plan = reader.plan_compaction("{strategy}"{keep}{options}{folded})']
         if self._taken:
             lines.append(f"plan = next(one.plan for one in plan.suggestions() if one.what == {self._taken!r})")
         lines.append('plan.save("plan.json")  # then, to apply it: bp.Store.open(path).compact(plan)')
@@ -245,6 +249,7 @@ class CompactionWidget(Frame):
 
     def close(self) -> None:
         """Stop counting, and let go of every model."""
-        self._stop_counting()
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        if hasattr(self, "_worker"):  # or there was a wrong argument, and nothing is under way
+            self._stop_counting()
+            self._worker.shutdown(wait=False, cancel_futures=True)
         super().close()

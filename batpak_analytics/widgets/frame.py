@@ -10,6 +10,7 @@ from typing import Any
 
 from batpak_analytics.markup import Html, clip, element, joined, preformatted
 from batpak_analytics.widgets.toolkit import BOX, everything, html, say
+from batpak_analytics.widgets.turns import TURN
 
 MOST_BYTES = 20_000
 """One update sends no more: more takes longer to paint than a step may."""
@@ -48,26 +49,28 @@ class Frame(BOX):  # type: ignore[misc]
 
     def _attempt(self, act: Callable[..., Any], *arguments: Any, **options: Any) -> None:
         """Call it, and show what it raises; nothing is done while controls are set by the view itself."""
-        if self._quiet:
-            return
-        self._running += 1
-        try:
-            if self._running == 1:
-                self._tell_error(None)
-            act(*arguments, **options)
-        except Exception as error:
-            self._tell_error(error)
-        finally:
-            self._running -= 1
+        with TURN:
+            if self._quiet:
+                return
+            self._running += 1
+            try:
+                if self._running == 1:
+                    self._tell_error(None)
+                act(*arguments, **options)
+            except Exception as error:
+                self._tell_error(error)
+            finally:
+                self._running -= 1
 
     @contextmanager
     def _silent(self) -> Iterator[None]:
         """Controls may be set here without being taken for the user's doing."""
-        before, self._quiet = self._quiet, True
-        try:
-            yield
-        finally:
-            self._quiet = before
+        with TURN:
+            before, self._quiet = self._quiet, True
+            try:
+                yield
+            finally:
+                self._quiet = before
 
     def _tell_error(self, error: Exception | None) -> None:
         self.last_error = error

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
+from batpak_analytics.widgets.turns import TURN, cancel
+
 SPEEDS = (("1 a second", 1.0), ("2 a second", 0.5), ("5 a second", 0.2), ("10 a second", 0.1), ("20 a second", 0.05))
 AS_RECORDED = ("as it happened, gaps of at most 1 s", 0.0)
 LONGEST_GAP_S = 1.0
@@ -17,7 +19,7 @@ _all: WeakSet[Player] = WeakSet()
 class Player:
     """Calls `step` until it answers no; `wait` says how many seconds to wait before the next.
 
-    It runs on the loop of the kernel, between the cells: while a cell runs, it waits.
+    It runs on the loop of the thread in which it was begun: on that of the cells it waits while a cell runs.
     """
 
     def __init__(self, step: Callable[[], bool], wait: Callable[[], float], told: Callable[[bool], Any]) -> None:
@@ -43,26 +45,32 @@ class Player:
                 "Playing needs the loop of a Jupyter kernel, and none runs here. Set position, or call step()."
             ) from None
         pause_others(self)
-        self._task = loop.create_task(self._run())
-        self._told(True)
+        with TURN:
+            self._task = loop.create_task(self._run())
+            self._told(True)
 
     def pause(self) -> None:
         """Stop where it is."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            self._told(False)
+        with TURN:
+            task, self._task = self._task, None
+            if task is not None:
+                cancel(task)
+                self._told(False)
 
     async def _run(self) -> None:
+        mine = asyncio.current_task()
         try:
             while True:
                 await asyncio.sleep(self._wait())
-                if not self._step():
-                    break
+                with TURN:
+                    # Who paused it in another thread, and went elsewhere, is not taken a step further.
+                    if self._task is not mine or not self._step():
+                        break
         finally:
-            if self._task is asyncio.current_task():
-                self._task = None
-                self._told(False)
+            with TURN:
+                if self._task is mine:
+                    self._task = None
+                    self._told(False)
 
 
 def pause_others(player: Player) -> None:

@@ -43,9 +43,9 @@ class ReplayWidget(Frame):
     kind_names
         Names for kinds, as in `read_batpak`.
 
-    Filters narrow where it stops, and never what is folded. Playing is done by the kernel, between cells: it waits
-    while one runs, leaves out no event, and stops when the cell is run again or the widget is closed. Raises
-    `MissingExtraError` without ipywidgets. Cost: that of the first `state_at`; a step is a jump to a kept state.
+    Filters narrow where it stops, and never what is folded. Playing is done by the kernel: it leaves out no event, and
+    stops when the cell is run again or the widget is closed. Raises `MissingExtraError` without ipywidgets. Cost: that
+    of the first `state_at`; a step is a jump to a kept state.
     """
 
     position = Int(0, help="how many events are folded")
@@ -268,5 +268,6 @@ class ReplayWidget(Frame):
 
     def close(self) -> None:
         """Stop playing, and let go of every model."""
-        self._player.pause()
+        if hasattr(self, "_player"):  # or there was a wrong argument, and nothing plays
+            self._player.pause()
         super().close()

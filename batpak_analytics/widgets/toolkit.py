@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets
 
 from batpak_analytics.markup import Html, element
+from batpak_analytics.widgets.turns import in_turn
 
 BOX = ipywidgets.VBox
 _LABEL = {"description_width": "initial"}
@@ -22,7 +23,7 @@ def button(name: str, hint: str, act: Callable[[], Any], *, disabled: bool = Fal
 
 def control(kind: str, name: str, hint: str, *, width: str = "auto", **options: Any) -> Any:
     """A `Dropdown`, `Text`, `BoundedIntText` or another control with a label."""
-    made = getattr(ipywidgets, kind)
+    made = in_turn(getattr(ipywidgets, kind))
     return made(description=name, tooltip=hint, style=_LABEL, layout={"width": width}, **options)
 
 
@@ -42,7 +43,7 @@ def row(*children: Any) -> Any:
 
 def tabs(titles: Sequence[str], panes: Sequence[Any]) -> Any:
     """Panes of which one is in view."""
-    return ipywidgets.Tab(children=panes, titles=titles, selected_index=0)
+    return in_turn(ipywidgets.Tab)(children=panes, titles=titles, selected_index=0)
 
 
 def html(value: str = "", *classes: str) -> Any:

@@ -9,6 +9,8 @@ from typing import Any
 PATIENCE_MS = 60_000
 REST_MS = 300
 """Between two inputs, so that what the one before brought has all come: a person reads before going on."""
+READY = "() => !document.querySelector('.noUi-state-tap')"
+"""A slider takes no click while it glides to the one before: for 300 ms by a timer, which is late on a busy machine."""
 WATCH = """({event, words, without, patience}) => {
     const view = document.querySelector('.bpk');
     const code = () => [...view.querySelectorAll('pre')].at(-1)?.textContent;
@@ -67,6 +69,7 @@ class Painter:
         watched = {"event": event, "words": words, "without": without, "patience": PATIENCE_MS}
         self.page.evaluate(WATCH, watched)
         self.page.wait_for_timeout(REST_MS)
+        self.page.wait_for_function(READY)
         self._came.clear()
         act()
         seconds: float = self.page.evaluate("() => window.batpakPaint")

@@ -91,6 +91,12 @@ def contrast(page: Any, selector: str) -> float:
     return found
 
 
+def css(page: Any, selector: str, name: str) -> str:
+    """A computed property of the first element."""
+    script = "(element, name) => getComputedStyle(element).getPropertyValue(name)"
+    return str(page.locator(selector).first.evaluate(script, name))
+
+
 def sideways(page: Any) -> list[str]:
     """What can be scrolled sideways, or holds what is cut off at the side."""
     selectors = (".jp-WindowedPanel-outer", ".jp-OutputArea-output", ".bpk")

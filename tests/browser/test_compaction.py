@@ -10,6 +10,7 @@ import pytest
 
 from tests.browser.driving import (
     contrast,
+    css,
     focus_order,
     make_room,
     open_and_run,
@@ -110,6 +111,8 @@ def test_text_is_readable_in_both_themes_and_nothing_is_cut_off_at_640_pixels(sh
         shown.locator(".bpk").screenshot(path=artifacts / f"what-if-{word}.png")
         for selector in (".bpk .bpk-status", ".bpk .widget-label", ".bpk td", ".bpk pre", ".bpk-numbers b"):
             assert contrast(shown, selector) >= 4.5, selector
+        arrow, text = (css(shown, ".bpk .widget-dropdown > select", name) for name in ("background-image", "color"))
+        assert (text in arrow) == (word == "dark"), "the arrow of ipywidgets is black"
         make_room(shown, 640, 1500)
         for name in ("Lost", "Chains", "Entities", "Plans", "Segments"):
             shown.get_by_role("tab", name=name).click()

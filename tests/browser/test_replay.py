@@ -79,17 +79,20 @@ def at(page: Any, position: int, number: int = 0) -> None:
     code.wait_for(timeout=SHORT)
 
 
-def run_code(page: Any, cell: int, source: str) -> str:
-    """Put code into a cell, run it, and give its output."""
+def run_code(page: Any, cell: int, source: str, *, wait: bool = True) -> str:
+    """Put code into a cell, run it, and give its output, which is none yet where nobody waits for it."""
     page.evaluate(
-        """([cell, source]) => {
+        """([cell, source, wait]) => {
             const content = jupyterapp.shell.currentWidget.content;
             content.activeCellIndex = cell;
             content.widgets[cell].model.sharedModel.setSource(source);
-            return jupyterapp.commands.execute('notebook:run-cell');
+            const done = jupyterapp.commands.execute('notebook:run-cell');
+            return wait ? done : null;
         }""",
-        [cell, source],
+        [cell, source, wait],
     )
+    if not wait:
+        return ""
     page.wait_for_function(
         "cell => jupyterapp.shell.currentWidget.content.widgets[cell].model.executionState !== 'running'", arg=cell
     )
@@ -132,6 +135,23 @@ def test_two_linked_widgets_move_together(shown: Any) -> None:
     at(shown, 20, 1)
     widget(shown).get_by_role("button", name="Next", exact=True).click()
     at(shown, 21, 1)
+
+
+def test_no_click_on_the_slider_is_lost_while_a_cell_sets_the_view(shown: Any) -> None:
+    """Cells and clicks have threads of their own where the kernel has subshells."""
+    first = widget(shown)
+    track, box = first.locator(".noUi-target"), first.locator(".noUi-target").bounding_box()
+    shares = (0.9, 0.25, 0.75, 0.4, 0.6)
+    for number, share in enumerate(shares):
+        shown.wait_for_function("() => !document.querySelector('.noUi-state-tap')")
+        busy = "import time; begun = time.monotonic()\nwhile time.monotonic() < begun + 0.5: view.position = 3"
+        run_code(shown, 3, busy, wait=False)
+        track.click(position={"x": share * box["width"], "y": box["height"] / 2})
+        shown.wait_for_timeout(100 * number)
+        run_code(shown, 3, "")
+        there = round(share * 60)
+        seen = [int(one) for one in re.findall(r"\d+", run_code(shown, 3, "print(seen); seen.clear()"))]
+        assert any(abs(one - there) <= 1 for one in seen), (seen, there)
 
 
 def test_play_visits_every_event_in_order_and_pauses_at_once(shown: Any) -> None:

@@ -115,6 +115,12 @@ def test_a_table_of_them_has_a_row_for_each_event(tmp_path: Path) -> None:
     assert frame["cause"].isna().tolist() == [True, False, False]
 
 
+def test_in_a_line_it_says_which_event_and_what_is_left_out(quickstart: Path) -> None:
+    found = bp.open_reader(quickstart).surroundings("01a206129ef37ff99d1b972594a1b8ff", effects=0)
+    told = "Surroundings(…94a1b8ff, 'monster:rat', kind=0xF002: 1 of 1 cause, 0 of 1 effect, ends='root')"
+    assert repr(found) == told
+
+
 def test_an_id_may_be_given_by_its_end(tmp_path: Path) -> None:
     reader = bp.open_reader(write_hostile(tmp_path / "store"))
     links = reader.causes().links

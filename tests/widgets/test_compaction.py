@@ -200,15 +200,15 @@ def test_rules_changed_quickly_never_count_side_by_side(store: Path, monkeypatch
     running, most, begun = [0], [0], []
     plain = CompactionWidget._planned
 
-    def watched(self: CompactionWidget, rule: Any, sample: float | None) -> Any:
+    def watched(self: CompactionWidget, strategy: Any, rule: Any, sample: float | None) -> Any:
         if sample is not None:
-            return plain(self, rule, sample)
+            return plain(self, strategy, rule, sample)
         begun.append(rule)
         running[0] += 1
         most[0] = max(most[0], running[0])
         time.sleep(0.2)
         running[0] -= 1
-        return plain(self, rule, sample)
+        return plain(self, strategy, rule, sample)
 
     monkeypatch.setattr(CompactionWidget, "_planned", watched)
 
@@ -286,6 +286,31 @@ def test_what_is_wrong_with_a_rule_is_said_and_the_plan_stays(view: CompactionWi
     assert_banner(view, ValueError, "&lt;img")
     named(view, "N, or names").value = "3"
     assert view.last_error is None and view.plan is not before and 'role="alert"' not in texts(view)
+
+
+def test_an_estimate_becomes_exact_whatever_wrong_rule_is_entered_meanwhile(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "SMALL", 0)
+    plain = CompactionWidget._counted
+
+    def slow(self: CompactionWidget, *asked: Any) -> Any:
+        time.sleep(0.2)
+        return plain(self, *asked)
+
+    monkeypatch.setattr(CompactionWidget, "_counted", slow)
+
+    async def watch() -> None:
+        view = bp.open_reader(store).what_if()
+        named(view, "N, or names").value = "many"
+        named(view, "Strategy").value = "tombstone"
+        assert_banner(view, ValueError, "is no number")
+        await counted(view)
+        assert (view.plan.strategy, view.plan.sampled) == ("retention", None)
+        assert 'plan_compaction("retention", keep=bp.keep.last_n_per_entity(1))' in view.code
+        view.close()
+
+    asyncio.run(asyncio.wait_for(watch(), 60))
 
 
 def test_a_rule_or_function_that_was_given_is_used_first(store: Path) -> None:

@@ -75,4 +75,6 @@ def position(text: str) -> int | str | datetime:
     """A sequence (digits), an event id (32 hex digits, dashes allowed), or else a time."""
     if re.fullmatch(r"[0-9a-fA-F]{32}", text.replace("-", "")):
         return text
+    if re.fullmatch(r"[0-9a-fA-F]+", text) and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is a part of an event id; give all 32 digits, or a sequence")
     return int(text) if text.isdecimal() else moment(text)
