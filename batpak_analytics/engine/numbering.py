@@ -134,20 +134,25 @@ class Numbering:
         if not may_swallow(self._scans) and not given_again(recorded[0]):
             return recorded, recorded
         found = self._recount
-        if found is None or not in_file_order(assign_sequences(self._scans, image, found)[0]):
+        if found is None or self._is_settled(recorded[0], found):
             return recorded, recorded
         numbers = assign_sequences(self._scans, image, found.only_swallowed)
         unseen = {index: rows & (numbers[1][index] == SYNTHESISED) for index, rows in found.swallowed.items()}
         report_swallowed(self._scans, unseen, self._problems)  # those that no image knows
         return recorded, ascending(numbers)
 
+    def _is_settled(self, recorded: list[Any], found: Recount) -> bool:
+        """Whether the reference shows the recorded numbers too, repeated ones as well, or an order of its own."""
+        counted = assign_sequences(self._scans, self._image, found)[0]
+        if not in_file_order(counted):
+            return True
+        return not any(rows.any() for rows in found.swallowed.values()) and _same(counted, recorded)
+
     @property
     def is_recounted(self) -> bool:
         """Whether events are shown with other numbers than image and footers give."""
         recorded, shown = self._both
-        return recorded is not shown and any(
-            not np.array_equal(one, other) for one, other in zip(recorded[0], shown[0], strict=True)
-        )
+        return recorded is not shown and not _same(recorded[0], shown[0])
 
     def recorded(self, segment: int) -> Any:
         """The sequence of each row by image and footers alone: what it was when events were hidden."""
@@ -258,6 +263,10 @@ class Numbering:
                 return False
             last = int(sequence[-1])
         return True
+
+
+def _same(some: list[Any], others: list[Any]) -> bool:
+    return all(np.array_equal(one, other) for one, other in zip(some, others, strict=True))
 
 
 def _of_one_moment(parts: list[Any], time: int) -> Any:

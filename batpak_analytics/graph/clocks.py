@@ -26,12 +26,18 @@ class Times(NamedTuple):
     known: npt.NDArray[np.bool_]
 
     def elapsed_ms(self, start: Any, end: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-        """Milliseconds from the events at `start` to those at `end`, and where both times are known.
+        """Milliseconds from the events at `start` to those at `end`, and where both times are known."""
+        return milliseconds(self.values[start], self.values[end]), self.known[start] & self.known[end]
 
-        As floats: exact between the years 1684 and 2255, and no overflow where a clock was absurd.
-        """
-        first, last = self.values[start].astype(np.float64), self.values[end].astype(np.float64)
-        return (last - first) / US_IN_MS, self.known[start] & self.known[end]
+
+def milliseconds(first: Any, last: Any) -> npt.NDArray[np.float64]:
+    """From the one time to the other, both in microseconds: the nearest float in whatever years a clock was.
+
+    A difference that overflows int64 is right as uint64.
+    """
+    apart = np.where(last >= first, last - first, first - last).view(np.uint64).astype(np.float64) / US_IN_MS
+    found: npt.NDArray[np.float64] = np.where(last >= first, apart, -apart)
+    return found
 
 
 def timestamps(links: Links, places: Places | None) -> Times:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from batpak_analytics import kernels
 from batpak_analytics.arrow.columns import fixed_binary, numbers
 from batpak_analytics.arrow.schema import ID, TIMESTAMP
-from batpak_analytics.graph.clocks import US_IN_MS, Times, timestamps
+from batpak_analytics.graph.clocks import Times, milliseconds, timestamps
 from batpak_analytics.graph.links import DANGLING, NONE, Links, Places
 from batpak_analytics.graph.table import CausalTable
 
@@ -134,7 +134,7 @@ def _times(links: Links, groups: Groups, forest: kernels.Forest, rows: Places) -
     return {
         "first_time": numbers(first, TIMESTAMP, known),
         "last_time": numbers(last, TIMESTAMP, known),
-        "duration_ms": numbers((last.astype(np.float64) - first) / US_IN_MS, pa.float64(), known),
+        "duration_ms": numbers(milliseconds(first, last), pa.float64(), known),
         "critical_path_ms": numbers(longest[rows], pa.float64(), walked),
     }
 

@@ -125,6 +125,15 @@ def test_repeated_numbers_keep_file_order(tmp_path: Path) -> None:
     assert not view.in_order
 
 
+def test_repeated_numbers_stay_as_the_reference_shows_them_when_it_counts_on(tmp_path: Path) -> None:
+    """A compaction that dropped events gave numbers again; the last segment has no footer, as in a copy or a crash."""
+    first, second, third = three_segments()
+    third = replace(third, footer=False)
+    view = open_reader(write_store(tmp_path, [first, replace(second, first_sequence=2), third])).view
+    assert [int(one) for segment in view.segments for one in segment.sequence] == [0, 1, 2, 2, 3, 4, 5, 6, 7]
+    assert {int(one) for one in view.segments[1].source} == {FROM_FOOTER}
+
+
 def test_numbers_out_of_file_order_are_shown_in_commit_order(tmp_path: Path) -> None:
     first, second, third = three_segments()
     view = open_reader(

@@ -51,7 +51,7 @@ def causes(rows: Sequence[Row], chosen: Sequence[int]) -> list[Row]:
         row |= {f"cause_{short}": there and there[name] for short, name in NAMES.items()}
         row["cause_id"] = effect["causation_id"]
         row["resolved"] = there is not None
-        row["latency_ms"] = there and (effect["timestamp_us"] - there["timestamp_us"]) / 1000
+        row["latency_ms"] = there and float(effect["timestamp_us"] - there["timestamp_us"]) / 1000
         row["crosses_entity"] = there and effect["entity"] != there["entity"]
         row["crosses_scope"] = there and effect["scope"] != there["scope"]
         row["same_correlation"] = there and effect["correlation_id"] == there["correlation_id"]
@@ -122,8 +122,8 @@ def correlation(rows: Sequence[Row], name: str) -> Row:
         "width": max(Counter(depth for _, depth in places).values()),
         "first_time": min(times),
         "last_time": max(times),
-        "duration_ms": (max(times) - min(times)) / 1000,
-        "critical_path_ms": max(waits) / 1000,
+        "duration_ms": float(max(times) - min(times)) / 1000,
+        "critical_path_ms": float(max(waits)) / 1000,
         "dangling": sum(all_causes[place] == "dangling" for place in members),
     }
 

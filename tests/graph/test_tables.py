@@ -216,6 +216,17 @@ def test_absurd_clocks_overflow_nothing(tmp_path: Path) -> None:
     assert bp.read_correlations(path)["duration_ms"].tolist() == [2.0**64 / 1000]
 
 
+def test_times_far_from_today_are_told_apart_to_the_microsecond(tmp_path: Path) -> None:
+    """As floats, they would be a thousand microseconds wide there; the longest of two paths would be either."""
+    year_292_277 = 2**63 - 10_000
+    events = [caused(0, None), caused(1, 0), caused(2, 0)]
+    late = (year_292_277, year_292_277 + 7, year_292_277 + 8)
+    path = store_of(tmp_path / "store", [replace(one, timestamp_us=at) for one, at in zip(events, late, strict=True)])
+    assert bp.read_causes(path)["latency_ms"].tolist() == [0.007, 0.008]
+    found = bp.read_correlations(path)
+    assert found["critical_path_ms"].max() == 0.008
+
+
 def test_threads_may_share_a_table(order: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

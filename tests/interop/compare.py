@@ -42,7 +42,6 @@ FRAME = {
     "payload_version": "payload_version",
     "payload_size": "payload_size",
 }
-TIMES = ("wall_time", "timestamp")
 # Length and CRC, four bytes each, before the body of a frame.
 FRAME_HEAD = 8
 
@@ -97,17 +96,18 @@ def read_store(store: Any) -> list[dict[str, Any]]:
     stored = bp.scan_batpak(store, columns="all", payload="binary", system=True).to_arrow()
     if not stored.column("event_id").equals(table.column("event_id")):
         raise AssertionError(f"{store}: two scans of the same store return different events")
-    rows: list[dict[str, Any]] = _as_integers(table).to_pylist()
+    rows: list[dict[str, Any]] = as_integers(table).to_pylist()
     for row, raw in zip(rows, stored.column("payload").to_pylist(), strict=True):
         row["payload_raw"] = raw
         row["event_id"] = row["event_id"].hex()
     return rows
 
 
-def _as_integers(table: pa.Table) -> pa.Table:
-    for name in TIMES:
-        place = table.schema.get_field_index(name)
-        table = table.set_column(place, name, table.column(name).cast(pa.int64()))
+def as_integers(table: pa.Table) -> pa.Table:
+    """The same with times as numbers: Python's have no year 10000."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            table = table.set_column(place, field.name, table.column(place).cast(pa.int64()))
     return table
 
 

@@ -19,9 +19,26 @@ use crate::chance::Chance;
 use crate::payloads::{wild, WILD_KINDS};
 use crate::session::{compact_by, Mix, Session};
 use crate::setup::{granularity_from_number, granularity_of, Setup, SteppedClock};
+use crate::uncommon;
 use crate::Failure;
 
+/// The epoch and before it, the years of today, those after which a date has five digits or no nanoseconds, the last.
+const STARTS_US: [i64; 11] = [
+    0,
+    -1,
+    -86_400_000_000,
+    999,
+    1_700_000_000_000_000,
+    1_800_000_000_000_000,
+    4_000_000_000_000_000,
+    9_223_372_036_854_775,
+    253_402_300_799_999_999,
+    1 << 62,
+    i64::MAX - 10_000_000,
+];
+
 struct Plan {
+    directory: PathBuf,
     side: PathBuf,
     /// Whether payloads that make a compaction give up are written.
     undecodable: bool,
@@ -39,13 +56,15 @@ pub fn run(args: &mut Args) -> Result<Json, Failure> {
         None => granularity_of(&directory)?,
     };
     let plan = Plan {
+        directory: directory.clone(),
         side: args.required::<PathBuf>("side")?,
         undecodable: args.number_or("undecodable", 1u8)? != 0,
         encrypted: granularity,
         compactions: args.number_or("compactions", 10)?,
         number: seed,
     };
-    let store = Store::open(config(&directory, granularity, chance)).map_err(Failure::open)?;
+    let cache = chance.percent(15).then(|| directory.join("cache"));
+    let store = uncommon::open(config(&directory, granularity, chance), cache.as_deref())?;
     let mix = Mix {
         entities: 1 + chance.below(9),
         lanes: chance.pick(&[0, 20, 60]),
@@ -102,8 +121,8 @@ fn config(
     chance: &mut Chance,
 ) -> StoreConfig {
     let clock = chance.percent(15).then(|| SteppedClock {
-        start_us: chance.pick(&[0, 1_700_000_000_000_000, 1_800_000_000_000_000, 4_000_000_000_000_000]),
-        step_us: chance.pick(&[0, 1, 700, 250_000]),
+        start_us: chance.pick(&STARTS_US),
+        step_us: chance.pick(&[0, 1, 700, 250_000, -1_000_000, 40_000_000_000]),
     });
     let setup = Setup {
         segment_bytes: chance.pick(&[1, 700, 2_000, 4_000, 9_000, 60_000, 1 << 24]),
@@ -151,6 +170,7 @@ fn operation(session: &mut Session<'_>, plan: &Plan) -> Result<(), Failure> {
         (20, 15),
         (20, 16),
         (8, 17),
+        (25, 18),
     ]) {
         0 => session.append(),
         1 => session.append_typed(),
@@ -169,7 +189,11 @@ fn operation(session: &mut Session<'_>, plan: &Plan) -> Result<(), Failure> {
         14 => tickets(session),
         15 => compare_and_set(session),
         16 => outbox(session),
-        _ => copy(session, plan),
+        17 => copy(session, plan),
+        _ => {
+            let way = session.chance.below(uncommon::WAYS);
+            uncommon::write(session, way, &plan.directory)
+        }
     }
 }
 

@@ -55,6 +55,7 @@ mod session;
 mod setup;
 mod totals;
 mod typed;
+mod uncommon;
 mod value;
 mod verify;
 
