@@ -117,6 +117,8 @@ def _plain(column: Any, backend: str | None) -> Series:
 
 def _converted(column: Any, types_mapper: Any) -> Series:
     made: Series = column.to_pandas(types_mapper=types_mapper)
+    if isinstance(made.dtype, np.dtype) and made.dtype.kind in "iuf" and column.num_chunks == 1:
+        return made.copy()  # pandas would show Arrow's own memory, to which nobody may write
     return made
 
 

@@ -106,9 +106,13 @@ class VectorReplay(Timeline):
         self._by = None if projection.by is None else table[projection.by]
         self._given = table if projection.form == "arrow" else table_to_frame(table)
 
-    @cached_property
+    @property
     def states(self) -> pd.DataFrame:
-        """The state after each event: a DataFrame whose index is the position, from 1 on."""
+        """The state after each event: a DataFrame whose index is the position, from 1 on. It is the caller's own."""
+        return self._states.copy()
+
+    @cached_property
+    def _states(self) -> pd.DataFrame:
         return self._computed(len(self))
 
     @cached_property
@@ -123,9 +127,9 @@ class VectorReplay(Timeline):
 
     def _computed(self, count: int) -> pd.DataFrame:
         """The states of the first so many events."""
-        given: Any = self._given
-        if count < len(self):
-            given = given.slice(0, count) if self.projection.form == "arrow" else given.iloc[:count]
+        # A frame of its own, so that columns which the function adds are not there the next time.
+        events: Any = self._given
+        given = events.slice(0, count) if self.projection.form == "arrow" else events.iloc[:count].copy(deep=False)
         try:
             made = self.projection.function(given)
         except Exception as error:
@@ -168,7 +172,7 @@ class VectorReplay(Timeline):
         return {name: self._state(row + 1) for name, row in zip(names, at, strict=True)}
 
     def _state(self, position: int) -> Any:
-        frame, row = (self.states, position - 1) if position else (self._initial, 0)
+        frame, row = (self._states, position - 1) if position else (self._initial, 0)
         values = {name: plain_value(frame[name].array[row]) for name in frame}
         return values["state"] if self._single else values
 
@@ -187,7 +191,7 @@ class VectorReplay(Timeline):
         check_question(predicate)
         if _held(self._asked(predicate, self._initial))[0]:
             return Found(0, None, None, self._state(0))
-        held = _held(self._asked(predicate, self.states))
+        held = _held(self._asked(predicate, self._states))
         if not held.any():
             return None
         position = int(held.argmax()) + 1
@@ -212,7 +216,7 @@ class VectorReplay(Timeline):
 
     def _changed(self, field: Any, among: Any) -> Any:
         """Every position whose event changed one of the columns, ascending."""
-        asked = list(self.states) if field is None else [field]
+        asked = list(self._states) if field is None else [field]
         parts = [self.changes(one)["position"].to_numpy() for one in asked]
         found = np.unique(np.concatenate([np.zeros(0, np.int64), *parts]))
         return found if among is None else found[np.isin(found, among)]
@@ -221,7 +225,7 @@ class VectorReplay(Timeline):
         """Compute some beginnings anew: whether a state follows from the events before it alone."""
         found = []
         for stop in sorted({len(self) * part // PREFIXES for part in range(1, PREFIXES + 1)} - {0}):
-            anew, known = self._computed(stop).iloc[-1:], self.states.iloc[stop - 1 : stop]
+            anew, known = self._computed(stop).iloc[-1:], self._states.iloc[stop - 1 : stop]
             if not anew.astype(object).equals(known.astype(object)):
                 meaning = "the state changes when later events are left out, or from one call to the next"
                 found = [Impurity("state-differs", stop, self._columns.event_id[stop - 1].tobytes(), meaning)]
@@ -231,7 +235,7 @@ class VectorReplay(Timeline):
     def _whole(self, question: Any) -> pd.Series[Any]:
         """The answers for every position, the initial state's first."""
         first = self._asked(question, self._initial)
-        made: pd.Series[Any] = _with_first(first.iloc[0], self._asked(question, self.states))
+        made: pd.Series[Any] = _with_first(first.iloc[0], self._asked(question, self._states))
         return made
 
     def _asked(self, question: Any, states: pd.DataFrame) -> pd.Series[Any]:

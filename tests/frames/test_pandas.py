@@ -142,6 +142,15 @@ def test_frames_copied_to_pandas_are_bytes() -> None:
     assert frame["payload"].map(len).tolist() == frame["length"].tolist()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_cell_can_be_written(backend: Any) -> None:
+    frame: Any = read_batpak(SEGMENTS, columns="all", payload=None, dtype_backend=backend)
+    for name in frame.columns:
+        if name != "extensions":
+            frame.loc[0, name] = frame.loc[1, name]
+            assert pd.isna(frame.loc[0, name]) or frame.loc[0, name] == frame.loc[1, name]
+
+
 def test_attrs_survive_what_pandas_does_with_them() -> None:
     frame = read_batpak(SEGMENTS)
     assert pd.concat([frame, frame.copy()]).attrs == frame.head().attrs == frame.attrs

@@ -159,6 +159,19 @@ def test_types_of_states_hold_the_initial_one(tmp_path: Path) -> None:
     assert dtype(lambda df: df["payload.cents"].astype(object), "none") == "object"
 
 
+def test_what_is_done_to_the_states_or_to_the_events_changes_no_later_answer(tmp_path: Path) -> None:
+    def changed(events: Any) -> Any:
+        events["payload.cents"] += 1
+        events["more"] = 1
+        return events["payload.cents"]
+
+    reader = bp.open_reader(made_store(tmp_path / "s", [paid("a", 1), paid("a", 2), paid("a", 3)]))
+    replay = reader.replay(bp.vectorised(changed, columns=COLUMNS, initial=0, kinds=PAID))
+    mine = replay.states
+    mine.loc[2, "state"] = 99
+    assert replay.states["state"].tolist() == [2, 3, 4] and replay.state_at(2) == 3 and replay.check().pure
+
+
 @pytest.mark.parametrize(
     "values",
     [
