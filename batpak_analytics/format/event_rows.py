@@ -21,8 +21,8 @@ class EventColumns:
     """The columns of some events, all of one length.
 
     `sequence` uint64; `event_id`, `correlation_id`, `causation_id` uint8 of shape (n, 16), big-endian; `caused` uint8;
-    `entity`, `scope` int32, places in the lists `entities` and `scopes`; `kind` uint16; `wall_ms` and `timestamp_us`
-    int64; `lane`, `depth`, `clock` uint32; `payload_version` uint16. The stored payload of row i is
+    `entity`, `scope` int32, places in the lists `entities` and `scopes`; `kind` uint16; `wall_ms` int64 or uint64;
+    `timestamp_us` int64; `lane`, `depth`, `clock` uint32; `payload_version` uint16. The stored payload of row i is
     `data[bounds[i]:bounds[i + 1]]` (uint8, int64); where `trouble[i]` (uint8) is not 0 it has no value.
 
     `typed` has, by kind, what makes the value of (stored bytes, version, event id); other payloads give plain JSON.

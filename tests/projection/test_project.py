@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from batpak_analytics.errors import (
 )
 from batpak_analytics.format.layout import KEYSET_NAME
 from batpak_analytics.projection.block import Block
+from tests.arrow.scan_stores import store_of
 from tests.engine.building import Segment, make_event
 from tests.projection.states import KIND, OTHER, Everything, Objects, Order, Sum, append, at_one_time, ids_of
 
@@ -371,3 +372,11 @@ def test_states_while_others_append_are_those_of_some_moment(tmp_path: Path) -> 
         writer.join()
         assert seen == sorted(seen)
         assert len(store.project(Order(incremental=True), "a", cache=cache)) == ask
+
+
+def test_a_time_that_no_clock_shows_is_the_one_of_the_event(tmp_path: Path) -> None:
+    made = make_event(0, entity="order:1")
+    late = replace(made, position=replace(made.position, wall_ms=(1 << 63) + 5))
+    reader = bp.open_reader(store_of(tmp_path / "s", [late]))
+    seen = bp.fold(lambda state, event: [*state, event.position.wall_ms], initial=[])
+    assert reader.project(seen, "order:1") == [(1 << 63) + 5] == [reader.get(late.event_id).position.wall_ms]
