@@ -134,10 +134,11 @@ def test_forked_child_neither_writes_nor_ends_the_store(tmp_path: Path) -> None:
 
 
 def test_store_that_nobody_closed_keeps_nobody_out_and_says_so(tmp_path: Path) -> None:
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     with pytest.warns(ResourceWarning, match="was not closed"):
         bp.Store.open(tmp_path).append("e", "s", KIND, 1)
         gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # fewer where others were let go of meanwhile
     with bp.Store.open(tmp_path) as store:
         assert store.stream("e")[0].position.clock == 0
