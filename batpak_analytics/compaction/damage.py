@@ -29,6 +29,12 @@ def refusals_of(view: View, segments: list[SegmentRows]) -> tuple[str, ...]:
         serious = finding.severity == "error" or (finding.severity, finding.rule) == ("warning", "batch-incomplete")
         if (serious and finding.segment in mine) or finding.rule == "hidden-ambiguous":
             found.append(f"{finding.file}: {finding.meaning} {NEXT}")
+    if view.numbering.hides_otherwise:
+        found.append(
+            "0.9.0 gave numbers of cancelled events to others after a crash. A footer with the numbers of now would "
+            "hide some of those, and show what was cancelled. Append what is to be kept to a new store "
+            "with import_events()."
+        )
     for segment in segments:
         key = ("frames-bad", segment.name)  # a view never changes: its frames are read once
         if key not in view.cache:

@@ -162,6 +162,18 @@ class Numbering:
         """The global sequence of each row."""
         return self._numbers[0][segment]
 
+    def kept(self, segment: int) -> Any:
+        """The sequence to write down when a file is mended: the recorded one where hidden ranges name such numbers."""
+        return self.recorded(segment) if self._hidden.ranges else self.sequence(segment)
+
+    @property
+    def hides_otherwise(self) -> bool:
+        """Whether hidden ranges would hide other events if each had the number that it is shown with."""
+        if not self._hidden.ranges or not self.is_recounted:
+            return False
+        by_recorded, by_shown = ([self._hidden.hides(sequence) for sequence in numbers] for numbers, _ in self._both)
+        return not _same(by_recorded, by_shown)
+
     def source(self, segment: int) -> Any:
         """Where each number came from."""
         return self._numbers[1][segment]

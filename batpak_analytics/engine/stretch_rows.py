@@ -42,9 +42,9 @@ class PartOfNumbering:
         """The global sequence of each row."""
         return self.whole.sequence(self.stretch)[self.rows]
 
-    def recorded(self, _: int) -> Any:
-        """The sequence of each row by image and footers alone."""
-        return self.whole.recorded(self.stretch)[self.rows]
+    def kept(self, _: int) -> Any:
+        """The sequence to write down for each row when a file is mended."""
+        return self.whole.kept(self.stretch)[self.rows]
 
     def source(self, _: int) -> Any:
         """Where each number came from."""

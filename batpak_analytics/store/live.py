@@ -215,6 +215,9 @@ class _OwnNumbering:
     def sequence(self, segment: int) -> Any:
         return self._rows["global_sequence"]
 
+    def kept(self, segment: int) -> Any:
+        return self.sequence(segment)
+
     def hides(self, segment: int) -> bool:
         return bool(len(self._mask))
 

@@ -139,12 +139,12 @@ def _made_harmless(
         repairs += _brought_back(files, view, now_ns)
         view = look()
         image = load_image(view.listing, Problems("report"))
-    repairs += repair(files, repairable(view), now_ns) + repair_torn(files, _torn(view), now_ns)
+    repairs += repair(files, repairable(view), now_ns, kept=True) + repair_torn(files, _torn(view), now_ns)
     true = not has_outdated_image(view.listing) and (image is None or is_true(view, image))
     if marker is None and unnamed is None and true:
         return repairs
     view = look()
-    repairs += repair(files, unnumbered(view), now_ns) + remove_images(files, directory)
+    repairs += repair(files, unnumbered(view), now_ns, kept=True) + remove_images(files, directory)
     repairs += [] if marker is None else forget(files, directory, marker)
     return repairs + ([] if unnamed is None else name_output(files, directory, unnamed))
 
@@ -157,7 +157,7 @@ def _brought_back(files: Files, view: View, now_ns: int) -> list[Repair]:
     before; where there are any, all keep those.
     """
     if view.hidden.ranges:
-        return repair(files, repairable(view), now_ns, recorded=True)
+        return repair(files, repairable(view), now_ns, kept=True)
     told = {one.segment for one in view.findings if one.rule == "batch-incomplete"}
     unfinished = [one for one in repairable(view) if one.segment_id in told]
     repairs = []

@@ -80,21 +80,21 @@ class Contents(NamedTuple):
     end: int
 
 
-def contents_of(segment: SegmentRows, *, recorded: bool = False) -> Contents:
-    """All its committed events, with the numbers that they have now, or those that image and footers give."""
+def contents_of(segment: SegmentRows, *, kept: bool = False) -> Contents:
+    """All its committed events, with the numbers that they are shown with, or those that hidden ranges mean."""
     rows = segment.rows.copy()
-    rows["global_sequence"] = segment.numbering.recorded(segment.position) if recorded else segment.sequence
+    rows["global_sequence"] = segment.numbering.kept(segment.position) if kept else segment.sequence
     return Contents(segment, rows, segment.strings, end_of_events(segment, rows))
 
 
-def repair(files: Files, segments: list[SegmentRows], now_ns: int, *, recorded: bool = False) -> list[Repair]:
+def repair(files: Files, segments: list[SegmentRows], now_ns: int, *, kept: bool = False) -> list[Repair]:
     """Give each segment a footer, with the numbers that its events have now, and drop what stands behind them.
 
-    `recorded` asks for the numbers that image and footers give, should other ones be shown. Raises OSError where the
-    disk does; every segment is then either as it was or repaired.
+    `kept` asks for the numbers that hidden ranges mean, should other ones be shown. Raises OSError where the disk does;
+    every segment is then either as it was or repaired.
     """
     for segment in segments:
-        replace_file(files, Path(segment.path), sound_bytes(contents_of(segment, recorded=recorded), now_ns))
+        replace_file(files, Path(segment.path), sound_bytes(contents_of(segment, kept=kept), now_ns))
     what, why = "it was cut at its last committed event and sealed", "its writer was stopped before it could seal it"
     return [Repair(segment.name, what, why) for segment in segments]
 

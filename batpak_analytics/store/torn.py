@@ -79,6 +79,6 @@ def _before(segment: SegmentRows, cut: int) -> Contents:
     """The committed events in front of the hole; a batch counts only if its COMMIT is there too."""
     scan = scan_frames(segment.file, min(segment.frames_start, cut), cut)
     rows, strings = index_rows(segment.file, scan, resolve_batches(scan.frames, scan.lost_before).keep)
-    known = segment.rows["offset"]
-    rows["global_sequence"] = segment.sequence[np.searchsorted(known, rows["offset"])] if len(rows) else 0
+    known, numbers = segment.rows["offset"], segment.numbering.kept(segment.position)
+    rows["global_sequence"] = numbers[np.searchsorted(known, rows["offset"])] if len(rows) else 0
     return Contents(segment, rows, strings, end_of_events(segment, rows))

@@ -14,6 +14,7 @@ import pytest
 
 from batpak_analytics.engine import numbering, packs
 from batpak_analytics.engine.sequences import FROM_FOOTER, SYNTHESISED
+from batpak_analytics.errors import CopyRefusedError
 from batpak_analytics.format.sidecars import visibility
 from batpak_analytics.format.sidecars.visibility import HiddenRanges
 from batpak_analytics.model import Event
@@ -181,6 +182,41 @@ def test_what_was_hidden_in_a_session_that_counted_anew_is_not_shown(tmp_path: P
     view = open_reader(path).view
     assert numbers(view) == [n for n in range(19) if n not in (7, 17)]
     assert {one.rule for one in view.findings if one.severity == "warning"} == {"hidden-ambiguous"}
+
+
+def recounted(path: Path, hidden: tuple[int, int], *, tail: bytes = b"") -> Path:
+    """Behind a gap that a failed batch left, 0.9.0 counted from 4 on: events 4 to 16 have their own numbers again. They
+    are shown with ten more; `hidden` names the recorded ones.
+    """
+    batch = [begin(12, 2, at_us=BATCH_US + 9), *items(2, 2), commit(12, at_us=BATCH_US + 10)]
+    gap = Segment(1, [*events(0, 2), *batch], first_sequence=10)
+    segments = [gap, Segment(2, events(4, 5), first_sequence=4), Segment(3, events(9, 8), first_sequence=9)]
+    write_store(path, [*segments, Segment(4, events(17, 3), footer=False, tail=tail)])
+    hide(path, hidden)
+    return path
+
+
+def test_no_compaction_and_no_copy_hides_events_for_those_that_were_cancelled(tmp_path: Path) -> None:
+    """Their new numbers would be those of events 5 and 6, which are shown."""
+    path = recounted(tmp_path / "store", (15, 17))
+    before = shown(open_reader(path).view)
+    assert before == [(n, n + 10) for n in range(20) if n not in (15, 16)]
+    with Store.open(path) as store:
+        (refusal,) = store.plan_compaction().refusals
+        assert "numbers of cancelled events" in refusal
+        for source in (store, store.reader()):
+            with pytest.raises(CopyRefusedError, match="numbers of cancelled events"):
+                source.snapshot(tmp_path / "copy")
+    assert shown(open_reader(path).view)[: len(before)] == before
+
+
+def test_opening_for_writing_reveals_nothing_that_a_last_segment_hides(tmp_path: Path) -> None:
+    path = recounted(tmp_path / "store", (18, 19), tail=b"\0\0\1\0" + b"x" * 9)
+    before = numbers(path)
+    assert before == [n for n in range(20) if n != 18]
+    with Store.open(path) as store:
+        assert [one.file for one in store.open_report.repairs] == ["000004.fbat"]
+    assert sorted(numbers(path)) == sorted([*before, 0, 1])  # the session's own events have clocks of their own
 
 
 @pytest.mark.parametrize("hidden", [(), ((3, 5),)])

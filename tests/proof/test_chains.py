@@ -54,7 +54,8 @@ def compare_summary(reader: bp.Reader, expected: list[dict[str, Any]]) -> None:
     groups = defaultdict(list)
     for row in expected:
         groups[row["entity"], row["lane"]].append(row)
-    found = reader.chain_summary().to_arrow().to_pylist()
+    table = reader.chain_summary().to_arrow()
+    found = table.drop_columns(["first_time", "last_time"]).to_pylist()  # of Python's years there may be too few
     assert {(row["entity"], row["lane"]) for row in found} == set(groups) and len(found) == len(groups)
     for row in found:
         mine = groups[row["entity"], row["lane"]]

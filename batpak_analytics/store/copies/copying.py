@@ -20,7 +20,7 @@ from batpak_analytics.format.sidecars import visibility
 from batpak_analytics.store.copies.destination import Destination, destination_of
 from batpak_analytics.store.copies.images import true_images
 from batpak_analytics.store.copies.report import CopyReport, Made, fork_report, snapshot_report
-from batpak_analytics.store.copies.source import CopySource
+from batpak_analytics.store.copies.source import CopySource, require_same_hidden
 from batpak_analytics.store.copies.transfer import How, Task, pieces_of_file, transfer
 from batpak_analytics.store.files import Files
 from batpak_analytics.store.repair import contents_of, is_unnumbered, sound_bytes
@@ -54,6 +54,7 @@ def _copied(store: Path, pin: Pin, files: Files, dest: Dest, keys: Keys, how: Ho
     started = time.perf_counter()
     target = destination_of(store, dest)
     source = pin()
+    require_same_hidden(source)
     names = os.listdir(store)
     sealed = _sealed(source, names, target, keys)
     tasks = [*_segment_tasks(source), *_sidecar_tasks(source)]

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from batpak_analytics.engine.filesystem import read_file
 from batpak_analytics.engine.ids import find
 from batpak_analytics.engine.view import SegmentRows, View
@@ -97,6 +99,20 @@ def _refuse_damaged(view: View) -> None:
             segment_id=one.segment,
             offset=one.offset,
         )
+
+
+def require_same_hidden(source: CopySource) -> None:
+    """Refuse where hidden ranges mean other events than those that have these numbers now: a copy has no others."""
+    for one in source.segments if source.hidden.ranges else ():
+        meant, now = one.numbering.kept(one.position), one.sequence
+        if not np.array_equal(source.hidden.hides(meant), source.hidden.hides(now)):
+            raise CopyRefusedError(
+                f"{one.name}: 0.9.0 gave numbers of cancelled events to others after a crash. A copy would show what "
+                f"was cancelled, and hide others, so none was made. Copy the directory by hand, or append its events "
+                f"to a new store with import_events().",
+                path=source.path,
+                segment_id=one.segment_id,
+            )
 
 
 def _require_one_name_each(path: Path, segments: Iterable[SegmentRows]) -> None:

@@ -38,7 +38,6 @@ const STARTS_US: [i64; 11] = [
 ];
 
 struct Plan {
-    directory: PathBuf,
     side: PathBuf,
     /// Whether payloads that make a compaction give up are written.
     undecodable: bool,
@@ -56,7 +55,6 @@ pub fn run(args: &mut Args) -> Result<Json, Failure> {
         None => granularity_of(&directory)?,
     };
     let plan = Plan {
-        directory: directory.clone(),
         side: args.required::<PathBuf>("side")?,
         undecodable: args.number_or("undecodable", 1u8)? != 0,
         encrypted: granularity,
@@ -192,7 +190,7 @@ fn operation(session: &mut Session<'_>, plan: &Plan) -> Result<(), Failure> {
         17 => copy(session, plan),
         _ => {
             let way = session.chance.below(uncommon::WAYS);
-            uncommon::write(session, way, &plan.directory)
+            uncommon::write(session, way)
         }
     }
 }
