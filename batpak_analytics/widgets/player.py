@@ -51,6 +51,9 @@ class Player:
 
     def pause(self) -> None:
         """Stop where it is."""
+        # What plays nothing may be closed by the garbage collector, in the middle of anything: it must not wait there.
+        if self._task is None:
+            return
         with TURN:
             task, self._task = self._task, None
             if task is not None:

@@ -12,7 +12,7 @@ import pytest
 
 import batpak_analytics as bp
 from batpak_analytics.widgets import CompactionWidget, ReplayWidget, compaction
-from batpak_analytics.widgets.turns import cancel
+from batpak_analytics.widgets.turns import TURN, cancel
 from tests.arrow.scan_stores import event, store_of
 from tests.widgets.sent import named, widgets_of
 
@@ -126,6 +126,16 @@ def test_no_exact_plan_of_a_rule_before_follows_what_was_asked_since(
         view.close()
 
     asyncio.run(asyncio.wait_for(watch(), PATIENCE_S))
+
+
+def test_views_that_the_garbage_collector_closes_wait_for_nobody(view: ReplayWidget, store: Path) -> None:
+    """It runs in the middle of anything, while other threads have their turn and wait for what this one holds."""
+    both: tuple[Any, ...] = view, bp.open_reader(store).what_if()
+    closing = threading.Thread(target=lambda: [one.close() for one in both], daemon=True)
+    with TURN:
+        closing.start()
+        closing.join(PATIENCE_S / 3)
+        assert not closing.is_alive()
 
 
 def test_a_task_is_cancelled_from_its_thread_from_another_and_not_where_its_loop_is_closed() -> None:
