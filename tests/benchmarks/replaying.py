@@ -118,7 +118,7 @@ def replay_cases(store: Path, events: int) -> list[Case]:
         return len(asked.trace(lambda state: state["events"])) - 1
 
     def vectorised(columns: bp.VectorReplay) -> int:
-        columns.__dict__.pop("states", None)
+        columns.__dict__.pop("_states", None)
         return events if columns.first_where(never) is None else 0
 
     def going(work: Callable[[], int]) -> Callable[[], float]:
