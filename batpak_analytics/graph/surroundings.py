@@ -117,10 +117,13 @@ def surroundings(
     root = int(links.forest.root[place])
     top, ends = int(places[0]), ending(links, place)
     dangling = links.parents[top] == DANGLING
+    # On a cycle an effect may follow from what counts as a cause, and then it hangs under nothing that is shown.
+    unplaced = 1 + len(chosen.causes) + sum(map(len, chosen.effects)) - len(places)
     ids = links.gather(("event_id", "causation_id"), np.array([root, top], np.int64))
     return Surroundings(
         links.view.path, tuple(_nearby(links, places, distances)), len(chosen.causes), chosen.more_causes,
-        chosen.more_effects, ends, ids["event_id"][0].tobytes(), ids["causation_id"][1].tobytes() if dangling else None,
+        chosen.more_effects + unplaced, ends, ids["event_id"][0].tobytes(),
+        ids["causation_id"][1].tobytes() if dangling else None,
     )  # fmt: skip
 
 

@@ -115,6 +115,14 @@ def test_a_table_of_them_has_a_row_for_each_event(tmp_path: Path) -> None:
     assert frame["cause"].isna().tolist() == [True, False, False]
 
 
+def test_an_effect_of_another_on_the_cycle_is_counted_where_it_is_not_shown(tmp_path: Path) -> None:
+    causes = {0: 1, 1: 0, 2: 1}  # 0 and 1 cause each other, and 1 caused 2 as well
+    made = [event(number, {}, causation_id=event(cause).event_id) for number, cause in causes.items()]
+    found = bp.open_reader(store_of(tmp_path / "store", made)).surroundings(event(0).event_id)
+    assert [one.global_sequence for one in found.events] == [1, 0]
+    assert (found.ends, found.more_causes, found.more_effects) == ("cycle", 0, 1)
+
+
 def test_in_a_line_it_says_which_event_and_what_is_left_out(quickstart: Path) -> None:
     found = bp.open_reader(quickstart).surroundings("01a206129ef37ff99d1b972594a1b8ff", effects=0)
     told = "Surroundings(…94a1b8ff, 'monster:rat', kind=0xF002: 1 of 1 cause, 0 of 1 effect, ends='root')"
