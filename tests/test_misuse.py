@@ -73,6 +73,11 @@ def test_a_widget_with_a_wrong_argument_fails_once() -> None:
         gc.collect()
 
 
+def test_a_store_is_opened_by_its_class_as_well(tmp_path: Path) -> None:
+    with bp.Store(tmp_path / "s", config=bp.StoreConfig(sync="always")) as store:
+        assert store.append("order:1", "shop", 0x1001, {"total": 1}).durable
+
+
 def test_a_tilde_is_the_home_directory_as_in_pandas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))

@@ -6,10 +6,10 @@ import os
 import time
 import warnings
 from abc import ABC, abstractmethod
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from batpak_analytics.engine.view import given_path
 from batpak_analytics.errors import BatpakError, StoreClosedError, WriteFailedError
 from batpak_analytics.format import layout
 from batpak_analytics.payloads.default import default_registry
@@ -30,8 +30,13 @@ if TYPE_CHECKING:
 class Lifetime(ABC):
     """A writer and the directory it holds, from opening to `close` or `drop`, in the process that opened it."""
 
-    def __init__(self, path: Path, config: StoreConfig, files: Files) -> None:
-        """Use `Store.open`."""
+    def __init__(
+        self, path: str | os.PathLike[str], *, config: StoreConfig | None = None, files: Files | None = None
+    ) -> None:  # fmt: skip
+        """As `Store.open`."""
+        if not isinstance(config, StoreConfig | None):
+            raise TypeError(f"config={config!r}: give a bp.StoreConfig(...), or None for the usual one.")
+        directory, config, files = given_path(path), config or StoreConfig(), files or Files()
         self._lock = Turns()
         self._owner = os.getpid()
         self._config = config
@@ -42,14 +47,14 @@ class Lifetime(ABC):
         self._last_marks: Watermarks | None = None
         self._own_reader: Reader | None = None
         try:
-            files.make_directory(path)
+            files.make_directory(directory)
         except OSError as error:
             raise WriteFailedError(
-                f"{path} could not be created durably ({error.strerror or error}). Nothing was written; free or "
+                f"{directory} could not be created durably ({error.strerror or error}). Nothing was written; free or "
                 f"replace the disk, or give another directory.",
-                path=path,
+                path=directory,
             ) from error
-        self._path = path.resolve()
+        self._path = directory.resolve()
         self._held: int | None = files.lock(self._path / layout.LOCK_NAME)
         try:
             self._begin()

@@ -14,7 +14,6 @@ from batpak_analytics.copies import Copies
 from batpak_analytics.engine.ids import Place
 from batpak_analytics.engine.queries import Queries
 from batpak_analytics.engine.snapshot import Snapshot
-from batpak_analytics.engine.view import given_path
 from batpak_analytics.markup import Html, facts, plural, titled
 from batpak_analytics.projection.methods import States
 from batpak_analytics.store.appending import Appending
@@ -72,9 +71,7 @@ class Store(Appending, Queries, Waiting, Views, Copies, Imports, States, Compact
         ...     store.append("order:1", "shop", 0x1001, {"total": 12}).global_sequence
         1
         """
-        if not isinstance(config, StoreConfig | None):
-            raise TypeError(f"config={config!r}: give a bp.StoreConfig(...), or None for the usual one.")
-        return cls(given_path(path), config or StoreConfig(), files or Files())
+        return cls(path, config=config, files=files)
 
     @property
     def path(self) -> Path:
