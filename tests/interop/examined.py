@@ -2,7 +2,7 @@
 
 `examine` is for stores where both engines show the same events under the same numbers (`assert_store_equals`); it then
 asks for these events in every other way there is: with other threads and without kernels, as frames, in streams,
-filtered, one by one, as graphs, chains and segments, verified and folded.
+filtered, one by one, by queries, as graphs, chains and segments, and verified.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from tests.graph.test_views import assert_views
 from tests.interop.compare import as_integers, same_value
 from tests.interop.oracle import Oracle
 from tests.interop.rows import Row
+from tests.interop.test_queries_against_reference import compare as compare_queries
 from tests.proof.test_chains import as_text
 from tests.proof.test_chains import compare as compare_chains
 
@@ -117,6 +118,8 @@ def examine(oracle: Oracle, path: Path, rows: list[Row], chance: random.Random, 
         told += examine_verdict(oracle, reader, path, rows)
     if len({row["event_id"] for row in rows}) == len(rows):
         told += compare_chains(path)
+    if rows:
+        told += compare_queries(oracle, path, rows, chance.getrandbits(32))
     with bp.open_reader(path) as reader:
         names = ("entity", "lane", "clock", "event_id", "event_hash", "prev_hash", "global_sequence")
         found = as_text(reader.chains().to_arrow())
