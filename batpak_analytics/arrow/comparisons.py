@@ -141,12 +141,13 @@ def _is_exact(value: Any) -> bool:
 
 
 def _floats_equal_to(value: Any) -> list[Any]:
-    """The value for a column of floats; nothing where it is a number that no float equals."""
-    if not _is_exact(value):
-        return [value]
-    exact = Fraction(value.item() if isinstance(value, np.integer) else value)
-    nearest = _nearest(exact)
-    return [nearest] if Fraction(nearest) == exact else []
+    """The values for a column of floats that equal this one: none, one, or both zeros, which Arrow tells apart."""
+    if _is_exact(value):
+        exact = Fraction(value.item() if isinstance(value, np.integer) else value)
+        value = _nearest(exact)
+        if Fraction(value) != exact:
+            return []
+    return [0.0, -0.0] if isinstance(value, float | np.floating) and value == 0 else [value]
 
 
 def _nearest(value: Fraction) -> float:

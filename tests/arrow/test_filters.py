@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batpak_analytics.arrow.comparisons import comparison
@@ -340,6 +340,7 @@ EXACT = (
 
 
 @settings(max_examples=300, deadline=None)
+@example([-0.0, 0.0, 0.5], 0, "=")
 @given(st.lists(st.sampled_from(FLOATS) | st.floats(), max_size=8), EXACT, st.sampled_from(sorted(OPERATORS)))
 def test_floats_compare_exactly_with_any_number(held: list[float], value: Any, op: str) -> None:
     """Python compares an int or a Fraction with a float as the numbers that they are; a Decimal not with NaN."""
