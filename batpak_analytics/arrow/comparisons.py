@@ -54,7 +54,7 @@ def comparison(name: str, operator: str, value: Any, kind: Any) -> Any:
     if _integer_limits(kind) is not None:
         return _compare_integers(field, operator, exact_number(name, value, kind), kind)
     if _is_float(kind) and _is_exact(value):
-        return _compare_floats(field, operator, Fraction(value.item() if isinstance(value, np.integer) else value))
+        return _compare_floats(field, operator, _fraction(value))
     return _COMPARE[operator](field, _scalar(name, value, kind))
 
 
@@ -140,10 +140,15 @@ def _is_exact(value: Any) -> bool:
     return exact and _is_finite(value)
 
 
+def _fraction(value: Any) -> Fraction:
+    """The number itself, of a value that `_is_exact`."""
+    return Fraction(value.item() if isinstance(value, np.integer) else value)
+
+
 def _floats_equal_to(value: Any) -> list[Any]:
     """The values for a column of floats that equal this one: none, one, or both zeros, which Arrow tells apart."""
     if _is_exact(value):
-        exact = Fraction(value.item() if isinstance(value, np.integer) else value)
+        exact = _fraction(value)
         value = _nearest(exact)
         if Fraction(value) != exact:
             return []
